@@ -174,4 +174,6 @@ export interface Failure {
 /** Reads one source of one server. Never rejects for what the server does: that is an outcome. */
 export interface SourceReader {
   read<S extends Source>(source: S): Promise<ReadOutcome<FrameOf<S>>>;
+  /** Forgets what was sent: the next connections frame brings every identity. */
+  reset(): void;
 }

@@ -1,0 +1,72 @@
+/** Follows the configured interfaces over time: changes of state, failed dials, and names that a stop must not lose. */
+import type { InterfaceRecord, InterfacesFrame } from '../model/frames.ts';
+import type { InterfaceStatus } from '../model/snapshot.ts';
+
+/** dwIdleDisconnectSeconds of an interface that never hangs up for idleness. */
+const NEVER = 0xffff_ffff;
+
+interface History {
+  record: InterfaceRecord;
+  stateChangeSeconds: number | undefined;
+  stateChanges: number;
+  dialFailures: number;
+}
+
+export class InterfaceTable {
+  /** By name: handles change with a restart of the service, names do not. */
+  #histories = new Map<string, History>();
+
+  update(frame: InterfacesFrame, wallSeconds: number): readonly InterfaceStatus[] {
+    const present = new Map<string, History>();
+    for (const record of frame.interfaces) {
+      const history = this.#histories.get(record.name);
+      present.set(record.name, history ? follow(history, record, wallSeconds) : begin(record));
+    }
+    this.#histories = present;
+    return this.#statuses();
+  }
+
+  /** The service does not run: what was known is down, in no state that could be told. */
+  stopped(wallSeconds: number): readonly InterfaceStatus[] {
+    for (const history of this.#histories.values()) {
+      follow(
+        history,
+        { ...history.record, state: 'unknown', unreachableReasons: 0, lastError: 0 },
+        wallSeconds,
+      );
+    }
+    return this.#statuses();
+  }
+
+  #statuses(): readonly InterfaceStatus[] {
+    return [...this.#histories.values()].map(
+      ({ record, stateChangeSeconds, stateChanges, dialFailures }) => ({
+        ...record,
+        persistent:
+          record.idleDisconnectSeconds === null ? undefined : record.idleDisconnectSeconds === NEVER,
+        stateChangeSeconds,
+        stateChanges,
+        dialFailures,
+      }),
+    );
+  }
+}
+
+const begin = (record: InterfaceRecord): History => ({
+  record,
+  stateChangeSeconds: undefined,
+  stateChanges: 0,
+  dialFailures: 0,
+});
+
+function follow(history: History, record: InterfaceRecord, wallSeconds: number): History {
+  const last = history.record;
+  if (last.state !== record.state) {
+    history.stateChanges += 1;
+    history.stateChangeSeconds = wallSeconds;
+    const ended = record.state === 'unreachable' || record.state === 'disconnected';
+    if (last.state === 'connecting' && ended && record.lastError !== 0) history.dialFailures += 1;
+  }
+  history.record = record;
+  return history;
+}

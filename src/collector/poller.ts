@@ -1,0 +1,283 @@
+/**
+ * Polls a server and keeps its newest snapshot. Scrapes that overlap share one poll; none waits past its own deadline;
+ * whatever a source does, there is a snapshot to serve.
+ */
+import type { Clock } from '../model/clock.ts';
+import type { Failure, FrameOf, PortsFrame, ReadOutcome, ReadReport, SourceReader } from '../model/frames.ts';
+import type { Logger } from '../model/logger.ts';
+import type {
+  ConnectionTable,
+  InterfaceStatus,
+  PortCounts,
+  ServiceStatus,
+  Snapshot,
+  SourceStatus,
+} from '../model/snapshot.ts';
+import type { Source, Tunnel } from '../model/words.ts';
+import { PORT_CONDITIONS, SOURCES, TUNNELS } from '../model/words.ts';
+import { InterfaceTable } from './interfaces.ts';
+import { SessionTable } from './sessions.ts';
+
+export interface PollerOptions {
+  readonly reader: SourceReader;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Sources to read. */
+  readonly enabled: ReadonlySet<Source>;
+  /** A scrape within this time of the last poll is answered from it. */
+  readonly minIntervalMs: number;
+  /** What was read longer ago than this is not served any more. */
+  readonly maxAgeMs: number;
+  /** Told of every read, for the exporter's own metrics. */
+  readonly onRead: (source: Source, report: ReadReport) => void;
+}
+
+/** A verdict of access denied is reused for so long: asking again would change nothing but the server's log. */
+export const DENIED_FOR_MS = 60_000;
+
+interface SourceState {
+  status: SourceStatus;
+  /** Monotonic time of the last success; -Infinity if there was none. */
+  readAtMs: number;
+  deniedUntilMs: number;
+  /** So that a state is logged when it changes, and not at every poll. */
+  loggedProblem: string | undefined;
+}
+
+const STOPPED: ServiceStatus = { running: false, lanOnly: false, startTimeSeconds: undefined };
+const NO_PORTS: PortCounts = { byCondition: new Map(), inUse: new Map() };
+const START_TOLERANCE_SECONDS = 2;
+
+export class Poller {
+  readonly #options: PollerOptions;
+  readonly #sources = new Map<Source, SourceState>();
+  readonly #sessions = new SessionTable();
+  readonly #interfaces = new InterfaceTable();
+  #inFlight: Promise<void> | undefined;
+  #generation = 0;
+  #polledAtMs = -Infinity;
+  #timestampSeconds = 0;
+  #service: ServiceStatus | undefined;
+  #ports: PortCounts | undefined;
+  #interfaceStatuses: readonly InterfaceStatus[] | undefined;
+  #connections: ConnectionTable | undefined;
+
+  constructor(options: PollerOptions) {
+    this.#options = options;
+    for (const source of SOURCES) {
+      if (!options.enabled.has(source)) continue;
+      this.#sources.set(source, {
+        status: { up: false, durationSeconds: undefined, problem: 'not read yet' },
+        readAtMs: -Infinity,
+        deniedUntilMs: -Infinity,
+        loggedProblem: undefined,
+      });
+    }
+  }
+
+  /** True once any poll has read something. */
+  get ready(): boolean {
+    return this.#timestampSeconds > 0;
+  }
+
+  /** The newest snapshot after a poll that this call starts or joins, or what there is when `waitMs` have passed. */
+  async collect(waitMs: number): Promise<Snapshot> {
+    const { clock, minIntervalMs } = this.#options;
+    if (!this.#inFlight && clock.monotonicMs() - this.#polledAtMs < minIntervalMs) return this.snapshot();
+    const poll = (this.#inFlight ??= this.#poll()
+      .catch((error: unknown) => this.#giveUp(error))
+      .finally(() => {
+        this.#inFlight = undefined;
+        this.#polledAtMs = clock.monotonicMs();
+      }));
+    const finished = new AbortController();
+    await Promise.race([poll, clock.sleep(waitMs, finished.signal).catch(() => undefined)]);
+    finished.abort();
+    return this.snapshot();
+  }
+
+  /** What is known now, with nothing in it that is older than the maximum age. */
+  snapshot(): Snapshot {
+    const { clock, maxAgeMs } = this.#options;
+    const now = clock.monotonicMs();
+    const fresh = (source: Source): boolean => {
+      const state = this.#sources.get(source);
+      return state !== undefined && now - state.readAtMs <= maxAgeMs;
+    };
+    const sources: Partial<Record<Source, SourceStatus>> = {};
+    let up = true;
+    for (const [source, { status }] of this.#sources) {
+      sources[source] = status;
+      if (status.up !== undefined && !(status.up && fresh(source))) up = false;
+    }
+    return {
+      generation: this.#generation,
+      up,
+      timestampSeconds: this.#timestampSeconds,
+      sources,
+      service: fresh('server') || fresh('connections') ? this.#service : undefined,
+      ports: fresh('ports') ? this.#ports : undefined,
+      interfaces: fresh('interfaces') ? this.#interfaceStatuses : undefined,
+      connections: fresh('connections') ? this.#connections : undefined,
+    };
+  }
+
+  async #poll(): Promise<void> {
+    const outcomes = new Map<Source, ReadOutcome>();
+    let stopped = false;
+    let denied: Failure | undefined;
+    for (const source of this.#sources.keys()) {
+      // A stopped service has nothing to enumerate, and who may not see the service may not see its parts.
+      if (stopped || denied) break;
+      const outcome = await this.#read(source);
+      outcomes.set(source, outcome);
+      if (outcome.status === 'stopped') stopped = true;
+      if (outcome.status === 'ok' && outcome.frame.source === 'server' && !outcome.frame.running)
+        stopped = true;
+      if (outcome.status !== 'failed') continue;
+      if (outcome.failure.kind === 'permission' && source === 'server') denied = outcome.failure;
+      // The host is down: every other source would find the same.
+      if (outcome.failure.kind === 'host') break;
+    }
+    this.#apply(outcomes, stopped, denied);
+  }
+
+  async #read<S extends Source>(source: S): Promise<ReadOutcome<FrameOf<S>>> {
+    const { clock, reader, onRead } = this.#options;
+    const state = this.#sources.get(source)!;
+    if (clock.monotonicMs() < state.deniedUntilMs) {
+      const failure: Failure = { kind: 'permission', message: state.status.problem ?? 'access denied' };
+      const seconds = state.status.durationSeconds ?? 0;
+      return { status: 'failed', failure, report: { calls: [], pages: 0, anomalies: {}, seconds } };
+    }
+    const outcome = await reader.read(source);
+    if (outcome.status === 'failed' && outcome.failure.kind === 'permission') {
+      state.deniedUntilMs = clock.monotonicMs() + DENIED_FOR_MS;
+    }
+    onRead(source, outcome.report);
+    return outcome;
+  }
+
+  #apply(outcomes: ReadonlyMap<Source, ReadOutcome>, stopped: boolean, denied: Failure | undefined): void {
+    const { clock } = this.#options;
+    const now = clock.monotonicMs();
+    const wall = clock.wallSeconds();
+    let read = false;
+    let lastFailure: Failure | undefined = denied;
+    for (const [source, state] of this.#sources) {
+      const outcome = outcomes.get(source);
+      const durationSeconds = outcome?.report.seconds ?? 0;
+      if (stopped && outcome?.status !== 'failed') {
+        this.#succeed(source, state, { up: true, durationSeconds, problem: undefined }, now);
+        read = true;
+      } else if (outcome === undefined || outcome.status === 'failed') {
+        const failure: Failure | undefined = outcome?.status === 'failed' ? outcome.failure : lastFailure;
+        lastFailure = failure;
+        state.status = { up: false, durationSeconds, problem: failure?.message ?? 'not read' };
+        this.#log(source, state);
+      } else {
+        const up = outcome.status === 'inapplicable' ? undefined : true;
+        this.#succeed(source, state, { up, durationSeconds, problem: undefined }, now);
+        read = true;
+      }
+    }
+    if (stopped) this.#applyStopped(wall);
+    else this.#applyFrames(outcomes, now, wall);
+    this.#generation += 1;
+    if (read) this.#timestampSeconds = wall;
+  }
+
+  /** A defect of ours must not end the polling; what the reader has sent so far is asked for again. */
+  #giveUp(error: unknown): void {
+    const problem = `internal error: ${error instanceof Error ? error.message : String(error)}`;
+    this.#options.logger.error('poll failed', { error });
+    for (const state of this.#sources.values()) {
+      state.status = { up: false, durationSeconds: state.status.durationSeconds, problem };
+    }
+    this.#generation += 1;
+    this.#options.reader.reset();
+  }
+
+  #succeed(source: Source, state: SourceState, status: SourceStatus, now: number): void {
+    state.status = status;
+    state.readAtMs = now;
+    this.#log(source, state);
+  }
+
+  #applyStopped(wall: number): void {
+    this.#service = STOPPED;
+    this.#ports = this.#ports ? emptied(this.#ports) : NO_PORTS;
+    this.#connections = this.#sessions.clear();
+    this.#interfaceStatuses = this.#interfaces.stopped(wall);
+  }
+
+  #applyFrames(outcomes: ReadonlyMap<Source, ReadOutcome>, now: number, wall: number): void {
+    const frameOf = <S extends Source>(source: S): FrameOf<S> | undefined => {
+      const outcome = outcomes.get(source);
+      return outcome?.status === 'ok' ? (outcome.frame as FrameOf<S>) : undefined;
+    };
+    const server = frameOf('server');
+    if (server) {
+      const computed = wall - server.uptimeSeconds;
+      const last = this.#service?.startTimeSeconds;
+      const keep = last !== undefined && Math.abs(last - computed) <= START_TOLERANCE_SECONDS;
+      this.#service = {
+        running: true,
+        lanOnly: server.lanOnly,
+        startTimeSeconds: keep ? last : Math.round(computed),
+      };
+    }
+    const ports = frameOf('ports');
+    if (ports) this.#ports = countPorts(ports);
+    else if (outcomes.get('ports')?.status === 'inapplicable') this.#ports = undefined;
+    const connections = frameOf('connections');
+    if (connections) {
+      // A service that was stopped a moment ago answers its enumeration again.
+      if (!this.#sources.has('server'))
+        this.#service = { running: true, lanOnly: false, startTimeSeconds: undefined };
+      const uncertaintySeconds = outcomes.get('connections')!.report.seconds;
+      this.#connections = this.#sessions.update(connections, ports, {
+        monotonicMs: now,
+        wallSeconds: wall,
+        uncertaintySeconds,
+      });
+    } else if (outcomes.get('connections')?.status === 'inapplicable') {
+      this.#connections = undefined;
+    }
+    const interfaces = frameOf('interfaces');
+    if (interfaces) this.#interfaceStatuses = this.#interfaces.update(interfaces, wall);
+  }
+
+  #log(source: Source, state: SourceState): void {
+    const { logger } = this.#options;
+    const { problem } = state.status;
+    if (problem === state.loggedProblem) return;
+    if (problem === undefined) logger.info('source is read again', { source });
+    else logger.warn('source cannot be read', { source, problem });
+    state.loggedProblem = problem;
+  }
+}
+
+function countPorts(frame: PortsFrame): PortCounts {
+  const byCondition = new Map<Tunnel, number[]>();
+  const inUse = new Map<Tunnel, number>();
+  for (let i = 0; i < frame.count; i += 1) {
+    const tunnel = TUNNELS[frame.tunnel[i]!] ?? 'unknown';
+    let conditions = byCondition.get(tunnel);
+    if (!conditions) byCondition.set(tunnel, (conditions = PORT_CONDITIONS.map(() => 0)));
+    const condition = frame.condition[i]!;
+    if (condition < conditions.length) conditions[condition]! += 1;
+    inUse.set(tunnel, (inUse.get(tunnel) ?? 0) + frame.held[i]!);
+  }
+  return { byCondition, inUse };
+}
+
+/** The same tunnels, with no port. */
+function emptied(ports: PortCounts): PortCounts {
+  return {
+    byCondition: new Map(
+      [...ports.byCondition.keys()].map((tunnel) => [tunnel, PORT_CONDITIONS.map(() => 0)]),
+    ),
+    inUse: new Map([...ports.inUse.keys()].map((tunnel) => [tunnel, 0])),
+  };
+}

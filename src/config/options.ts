@@ -1,0 +1,297 @@
+/**
+ * Every option stands once, in this table: the parser, the schemas and --help come out of it. An option that does
+ * nothing yet must not stand here: an accepted flag is a promise.
+ */
+import { SOURCES, type Source } from '../model/words.ts';
+import type { ListenAddress } from './listen-address.ts';
+
+export const SCENARIOS = ['small', 'office', 'large', 'flapping', 'storm'] as const;
+export type Scenario = (typeof SCENARIOS)[number];
+
+/** In the order of --help. */
+export const GROUPS = ['General', 'RRAS', 'Collection', 'Web', 'Logging'] as const;
+
+/** What a default may depend on. */
+export interface Surroundings {
+  readonly platform: NodeJS.Platform;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+interface Row {
+  /** Without the dashes. */
+  readonly flag: string;
+  readonly short?: string;
+  readonly group: (typeof GROUPS)[number];
+  readonly help: string;
+  /** Dotted path in the configuration file; null if the option makes sense on the command line only. */
+  readonly configKey: string | null;
+}
+
+interface ValueRow extends Row {
+  /** Written as on the command line; null: not set. */
+  readonly default: string | null | ((on: Surroundings) => string);
+  /** What --help says of an option that is not set. */
+  readonly unset?: string;
+  readonly placeholder: string;
+}
+
+interface BooleanRow extends Row {
+  readonly kind: 'boolean';
+  readonly default: boolean;
+}
+
+interface EnumRow extends ValueRow {
+  readonly kind: 'enum';
+  readonly choices: readonly [string, ...string[]];
+  /** The value of the bare flag. With it, a value must follow an equals sign. */
+  readonly implied?: string;
+}
+
+interface IntegerRow extends ValueRow {
+  readonly kind: 'integer';
+  readonly min: number;
+  readonly max: number;
+}
+
+interface DurationRow extends ValueRow {
+  readonly kind: 'duration';
+  /** Both written as on the command line. */
+  readonly min: string;
+  readonly max: string;
+}
+
+interface StringRow extends ValueRow {
+  readonly kind: 'server-name' | 'url-path';
+}
+
+interface AddressRow extends ValueRow {
+  readonly kind: 'listen-address';
+  readonly repeatable: true;
+}
+
+export type OptionRow = BooleanRow | EnumRow | IntegerRow | DurationRow | StringRow | AddressRow;
+
+function sourceRow<S extends Source>(source: S, help: string) {
+  return {
+    flag: `collector.${source}` as const,
+    kind: 'boolean',
+    default: true,
+    group: 'Collection',
+    help,
+    // Not `collector.<source>`: options of one source live below that key.
+    configKey: `collector.${source}.enabled`,
+  } as const;
+}
+
+export const OPTIONS = [
+  {
+    flag: 'help',
+    short: 'h',
+    kind: 'boolean',
+    default: false,
+    group: 'General',
+    help: 'Print this text and exit.',
+    configKey: null,
+  },
+  {
+    flag: 'version',
+    kind: 'boolean',
+    default: false,
+    group: 'General',
+    help: 'Print the version and exit.',
+    configKey: null,
+  },
+  {
+    flag: 'rras.server',
+    kind: 'server-name',
+    default: null,
+    unset: 'the local machine',
+    placeholder: 'HOST',
+    group: 'RRAS',
+    help: 'The RRAS server to read, by name or address. The account of the exporter needs administrator rights on it.',
+    configKey: 'rras.server',
+  },
+  {
+    flag: 'rras.simulate',
+    kind: 'enum',
+    choices: SCENARIOS,
+    implied: 'office',
+    default: null,
+    unset: 'a real server is read',
+    placeholder: 'SCENARIO',
+    group: 'RRAS',
+    help: 'Serve a simulated RRAS server instead of a real one, on any platform. The metrics say so: rras_exporter_simulated is 1.',
+    configKey: 'rras.simulate',
+  },
+  {
+    flag: 'native.isolation',
+    kind: 'enum',
+    choices: ['process', 'none'],
+    default: 'process',
+    placeholder: 'MODE',
+    group: 'RRAS',
+    help: 'Where mprapi.dll is loaded: in a child process, which can hang or crash without harm, or in this process (none), for debugging only.',
+    configKey: 'native.isolation',
+  },
+  sourceRow('server', 'Read the state of the service and of the router.'),
+  sourceRow('connections', 'Read the connections.'),
+  sourceRow('ports', 'Read the ports.'),
+  sourceRow('interfaces', 'Read the demand-dial and dedicated interfaces.'),
+  {
+    flag: 'collector.timeout',
+    kind: 'duration',
+    min: '1ms',
+    max: '1h',
+    default: '10s',
+    placeholder: 'DURATION',
+    group: 'Collection',
+    help: "The longest that reading the server may take. A scrape's own timeout, if shorter, comes first.",
+    configKey: 'collector.timeout',
+  },
+  {
+    flag: 'collector.min-interval',
+    kind: 'duration',
+    min: '0s',
+    max: '1h',
+    default: '1s',
+    placeholder: 'DURATION',
+    group: 'Collection',
+    help: 'A scrape within this time after the last one is answered from the last snapshot.',
+    configKey: 'collector.min-interval',
+  },
+  {
+    flag: 'collector.max-age',
+    kind: 'duration',
+    min: '1ms',
+    max: '1d',
+    default: '60s',
+    placeholder: 'DURATION',
+    group: 'Collection',
+    help: 'A snapshot older than this is no longer served, and rras_up is 0.',
+    configKey: 'collector.max-age',
+  },
+  {
+    flag: 'web.listen-address',
+    kind: 'listen-address',
+    repeatable: true,
+    default: ':10077',
+    placeholder: 'ADDRESS',
+    group: 'Web',
+    help: 'Address to listen on, as host:port; without a host, on all interfaces. Repeat the flag for several addresses.',
+    configKey: 'web.listen-address',
+  },
+  {
+    flag: 'web.telemetry-path',
+    kind: 'url-path',
+    default: '/metrics',
+    placeholder: 'PATH',
+    group: 'Web',
+    help: 'Path of the metrics.',
+    configKey: 'web.telemetry-path',
+  },
+  {
+    flag: 'web.max-requests',
+    kind: 'integer',
+    min: 0,
+    max: 1_000_000,
+    default: '40',
+    placeholder: 'N',
+    group: 'Web',
+    help: 'How many scrapes may be under way at once; more are answered 503. 0: no limit.',
+    configKey: 'web.max-requests',
+  },
+  {
+    flag: 'web.disable-exporter-metrics',
+    kind: 'boolean',
+    default: false,
+    group: 'Web',
+    help: 'Leave out the metrics of the exporter process itself (process_*, nodejs_*).',
+    configKey: 'web.disable-exporter-metrics',
+  },
+  {
+    flag: 'log.level',
+    kind: 'enum',
+    choices: ['debug', 'info', 'warn', 'error'],
+    default: 'info',
+    placeholder: 'LEVEL',
+    group: 'Logging',
+    help: 'The least severe messages to log.',
+    configKey: 'log.level',
+  },
+  {
+    flag: 'log.format',
+    kind: 'enum',
+    choices: ['logfmt', 'json'],
+    default: 'logfmt',
+    placeholder: 'FORMAT',
+    group: 'Logging',
+    help: 'The format of the log, which goes to standard error.',
+    configKey: 'log.format',
+  },
+] as const satisfies readonly OptionRow[];
+
+type Table = (typeof OPTIONS)[number];
+
+type Value<R extends Table> = R extends { kind: 'boolean' }
+  ? boolean
+  : R extends { kind: 'integer' | 'duration' }
+    ? number
+    : R extends { kind: 'enum'; choices: readonly (infer C)[]; default: infer D }
+      ? C | (D extends null ? null : never)
+      : R extends { kind: 'listen-address' }
+        ? readonly ListenAddress[]
+        : string | (R extends { default: null } ? null : never);
+
+/** Every option by its flag, durations in milliseconds. */
+export type FlatOptions = { readonly [R in Table as R['flag']]: Value<R> };
+
+/** What the program runs with: complete, validated, frozen. */
+export interface Options {
+  readonly rras: {
+    /** null: the local machine. */
+    readonly server: string | null;
+    /** null: a real server is read. */
+    readonly simulate: Scenario | null;
+  };
+  readonly native: { readonly isolation: 'process' | 'none' };
+  readonly collector: {
+    /** Those switched on, in the order of SOURCES. */
+    readonly sources: readonly Source[];
+    readonly timeoutMs: number;
+    /** 0: every scrape enumerates. */
+    readonly minIntervalMs: number;
+    readonly maxAgeMs: number;
+  };
+  readonly web: {
+    readonly listenAddresses: readonly ListenAddress[];
+    readonly telemetryPath: string;
+    /** 0: no limit. */
+    readonly maxRequests: number;
+    /** False: the metrics of the exporter's own process are left out. */
+    readonly exporterMetrics: boolean;
+  };
+  readonly log: {
+    readonly level: 'debug' | 'info' | 'warn' | 'error';
+    readonly format: 'logfmt' | 'json';
+  };
+}
+
+export function nest(flat: FlatOptions): Options {
+  return {
+    rras: { server: flat['rras.server'], simulate: flat['rras.simulate'] },
+    native: { isolation: flat['native.isolation'] },
+    collector: {
+      sources: SOURCES.filter((source) => flat[`collector.${source}`]),
+      timeoutMs: flat['collector.timeout'],
+      minIntervalMs: flat['collector.min-interval'],
+      maxAgeMs: flat['collector.max-age'],
+    },
+    web: {
+      listenAddresses: flat['web.listen-address'],
+      telemetryPath: flat['web.telemetry-path'],
+      maxRequests: flat['web.max-requests'],
+      exporterMetrics: !flat['web.disable-exporter-metrics'],
+    },
+    log: { level: flat['log.level'], format: flat['log.format'] },
+  };
+}

@@ -1,0 +1,112 @@
+/** The exporter's own metrics, kept by prom-client: what it called, how that went, and its process. */
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { ReadReport } from '../model/frames.ts';
+import type { Source } from '../model/words.ts';
+
+/** prom-client's gauges that are named like counters. */
+const MISNAMED = [
+  'nodejs_active_resources_total',
+  'nodejs_active_handles_total',
+  'nodejs_active_requests_total',
+];
+
+export interface SelfMetricsOptions {
+  readonly version: string;
+  /** Data is made up: shown, so that nobody takes it for a real server. */
+  readonly simulated: boolean;
+  /** Also expose the metrics of the process (process_*, nodejs_*). */
+  readonly process: boolean;
+}
+
+export class SelfMetrics {
+  readonly #registry = new Registry();
+  readonly #calls: Counter<'function'>;
+  readonly #failures: Counter<'function' | 'code'>;
+  readonly #durations: Histogram<'function'>;
+  readonly #pages: Counter<'source'>;
+  readonly #anomalies: Counter<'source' | 'reason'>;
+  readonly #restarts: Counter<'reason'>;
+
+  constructor(options: SelfMetricsOptions) {
+    const registers = [this.#registry];
+    new Gauge({
+      name: 'rras_exporter_build_info',
+      help: 'A constant 1, with the version of the exporter and of Node.js and the platform it runs on.',
+      labelNames: ['version', 'nodeversion', 'platform'],
+      registers,
+    }).set({ version: options.version, nodeversion: process.version, platform: process.platform }, 1);
+    new Gauge({
+      name: 'rras_exporter_simulated',
+      help: 'Whether the server is a simulation and none of its data real.',
+      registers,
+    }).set(options.simulated ? 1 : 0);
+    this.#calls = new Counter({
+      name: 'rras_exporter_native_calls_total',
+      help: 'Calls of functions of mprapi.dll.',
+      labelNames: ['function'],
+      registers,
+    });
+    this.#failures = new Counter({
+      name: 'rras_exporter_native_failures_total',
+      help: 'Calls of functions of mprapi.dll that returned neither NO_ERROR nor ERROR_MORE_DATA, by their code.',
+      labelNames: ['function', 'code'],
+      registers,
+    });
+    this.#durations = new Histogram({
+      name: 'rras_exporter_native_call_duration_seconds',
+      help: 'How long calls of functions of mprapi.dll took.',
+      labelNames: ['function'],
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+      registers,
+    });
+    this.#pages = new Counter({
+      name: 'rras_exporter_enumeration_pages_total',
+      help: 'Pages that enumerations of a source received.',
+      labelNames: ['source'],
+      registers,
+    });
+    this.#anomalies = new Counter({
+      name: 'rras_exporter_enumeration_anomalies_total',
+      help: 'Answers of an enumeration that were not as the API promises, by what was wrong.',
+      labelNames: ['source', 'reason'],
+      registers,
+    });
+    this.#restarts = new Counter({
+      name: 'rras_exporter_host_restarts_total',
+      help: 'How often the process that holds mprapi.dll was replaced, by reason.',
+      labelNames: ['reason'],
+      registers,
+    });
+    for (const reason of ['timeout', 'crash', 'protocol']) this.#restarts.inc({ reason }, 0);
+    if (options.process) {
+      collectDefaultMetrics({ register: this.#registry });
+      for (const name of MISNAMED) this.#registry.removeSingleMetric(name);
+    }
+  }
+
+  countRead(source: Source, report: ReadReport): void {
+    for (const call of report.calls) {
+      this.#calls.inc({ function: call.function });
+      this.#durations.observe({ function: call.function }, call.seconds);
+      if (call.code !== 0 && call.code !== 234) {
+        this.#failures.inc({ function: call.function, code: String(call.code) });
+      }
+    }
+    this.#pages.inc({ source }, report.pages);
+    for (const [reason, count] of Object.entries(report.anomalies))
+      this.#anomalies.inc({ source, reason }, count);
+  }
+
+  countRestart(reason: 'timeout' | 'crash' | 'protocol'): void {
+    this.#restarts.inc({ reason });
+  }
+
+  /** The text of all of it, format 0.0.4. Never rejects: a broken metric must not cost the page. */
+  async text(): Promise<string> {
+    try {
+      return await this.#registry.metrics();
+    } catch (error) {
+      return `# the exporter's own metrics failed: ${String(error).replaceAll('\n', ' ')}\n`;
+    }
+  }
+}

@@ -1,0 +1,80 @@
+/** What is known of a server at one moment: immutable, made by the collector, read by metrics, page and API. */
+import type { ConnectionIdentity, InterfaceRecord } from './frames.ts';
+import type { ErrorKind, Role, Source, Tunnel } from './words.ts';
+
+/** One live session. */
+export interface Connection {
+  /** The `connection` label: 16 lower-case hexadecimal digits, the same as long as the session lives. */
+  readonly id: string;
+  readonly identity: ConnectionIdentity;
+  /** From level 4's device type, the projection, or the port that the connection holds. */
+  readonly tunnel: Tunnel;
+  readonly role: Role;
+  /** Unix seconds. */
+  readonly startTimeSeconds: number;
+}
+
+export type ConnectionCounter =
+  'receivedBytes' | 'transmittedBytes' | 'receivedFrames' | 'transmittedFrames' | 'switchovers' | ErrorKind;
+
+/** Row i of each column belongs to `connections[i]`. */
+export interface ConnectionTable {
+  readonly connections: readonly Connection[];
+  /** Unix seconds. */
+  readonly startTimeSeconds: ArrayLike<number>;
+  readonly counters: Readonly<Record<ConnectionCounter, ArrayLike<number>>>;
+  /** Percent, compressed over uncompressed. */
+  readonly compressionIn: ArrayLike<number>;
+  readonly compressionOut: ArrayLike<number>;
+  /** RAS_QUARANTINE_STATE. */
+  readonly quarantine: ArrayLike<number>;
+  /** 1 for an IKEv2 connection whose peer cannot be reached at the moment. */
+  readonly dormant: ArrayLike<number>;
+}
+
+/** Ports by tunnel: how many in each RAS_PORT_CONDITION, and how many a connection holds. */
+export interface PortCounts {
+  readonly byCondition: ReadonlyMap<Tunnel, readonly number[]>;
+  readonly inUse: ReadonlyMap<Tunnel, number>;
+}
+
+export interface InterfaceStatus extends InterfaceRecord {
+  /** Expected to stay up; undefined where nothing tells. */
+  readonly persistent: boolean | undefined;
+  /** Unix seconds of the last change of state that was seen; undefined until there was one. */
+  readonly stateChangeSeconds: number | undefined;
+  readonly stateChanges: number;
+  readonly dialFailures: number;
+}
+
+export interface ServiceStatus {
+  readonly running: boolean;
+  readonly lanOnly: boolean;
+  /** Unix seconds; undefined while the service does not run. */
+  readonly startTimeSeconds: number | undefined;
+}
+
+export interface SourceStatus {
+  /** Whether the newest enumeration of the source succeeded; undefined: the server has no such part. */
+  readonly up: boolean | undefined;
+  /** Of the newest enumeration; undefined if there was none. */
+  readonly durationSeconds: number | undefined;
+  /** What is wrong, for people. */
+  readonly problem: string | undefined;
+}
+
+export interface Snapshot {
+  /** Rises with every poll, so that what is made of a snapshot can be kept. */
+  readonly generation: number;
+  /** Every enabled source was read in the newest poll, and that is not longer ago than the maximum age. */
+  readonly up: boolean;
+  /** Unix seconds of the last poll that read anything; 0 if none did. */
+  readonly timestampSeconds: number;
+  /** Enabled sources only. */
+  readonly sources: Readonly<Partial<Record<Source, SourceStatus>>>;
+  /** Each part is undefined where its source is off, does not apply or was not read within the maximum age. */
+  readonly service: ServiceStatus | undefined;
+  readonly ports: PortCounts | undefined;
+  readonly interfaces: readonly InterfaceStatus[] | undefined;
+  readonly connections: ConnectionTable | undefined;
+}

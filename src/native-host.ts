@@ -1,0 +1,34 @@
+/**
+ * Entry of the child process that holds the DLL: reads sources on request and answers over IPC. It ends itself at
+ * once when the parent is gone, even while a native call hangs.
+ */
+import { enumerate } from './collector/enumerate.ts';
+import type { HostConfig, HostMessage, HostRequest } from './native/host-messages.ts';
+import { toMessages } from './native/host-messages.ts';
+import { Host } from './native/host.ts';
+import { openApi } from './native/open-api.ts';
+import { systemClock } from './runtime/clock.ts';
+
+/** SIGKILL ends the process even when a thread of it is stuck in the DLL; process.exit would wait for that call. */
+const die = (): void => void process.kill(process.pid, 'SIGKILL');
+
+async function main(): Promise<void> {
+  process.on('disconnect', die);
+  const send = (message: HostMessage): void => void process.send?.(message);
+  const config = JSON.parse(process.argv[2] ?? '') as HostConfig;
+  let host: Host;
+  try {
+    const api = await openApi(config, systemClock);
+    host = new Host({ api, enumerate, clock: systemClock, server: config.server });
+    send({ type: 'ready', missing: api.missing });
+  } catch (error) {
+    send({ type: 'fatal', message: error instanceof Error ? error.message : String(error) });
+    return;
+  }
+  // The parent sends the next request only after the answer to the last one.
+  process.on('message', (request: HostRequest) => {
+    void host.read(request.source).then((outcome) => toMessages(request.id, outcome).forEach(send), die);
+  });
+}
+
+await main();

@@ -1,0 +1,228 @@
+/**
+ * The exporter's side of the child process that holds the DLL: one request at a time, a deadline for each, kill and
+ * restart with backoff. Nothing that the child does or fails to do reaches the caller as an exception.
+ */
+import { fork } from 'node:child_process';
+import type { Clock } from '../model/clock.ts';
+import type {
+  ConnectionIdentity,
+  Failure,
+  FrameOf,
+  ReadOutcome,
+  ReadReport,
+  SourceReader,
+} from '../model/frames.ts';
+import type { Logger } from '../model/logger.ts';
+import type { Source } from '../model/words.ts';
+import { adviceFor } from './codes.ts';
+import type { HostConfig, HostRequest } from './host-messages.ts';
+import { parseHostMessage } from './host-messages.ts';
+
+export type RestartReason = 'timeout' | 'crash' | 'protocol';
+
+/** A started child as the client needs it; a double of it serves the tests. */
+export interface HostProcess {
+  send(request: HostRequest): void;
+  onMessage(listener: (message: unknown) => void): void;
+  /** Called once, with what is known of the end: an exit code or a signal. */
+  onExit(listener: (how: string) => void): void;
+  kill(): void;
+}
+
+export interface HostClientOptions {
+  readonly spawn: () => HostProcess;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Deadline of one request, which is one enumeration, in milliseconds. */
+  readonly timeoutMs: number;
+  readonly onRestart: (reason: RestartReason) => void;
+  readonly onReady?: (missing: readonly string[]) => void;
+}
+
+/** Waits before the n-th restart in a row; the first comes at once, so that the next scrape works. */
+export const BACKOFF_MS: readonly number[] = [0, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000];
+/** So many crashes within the window, and the child stays down until the window has passed. */
+export const CRASH_LIMIT = 5;
+export const CRASH_WINDOW_MS = 5 * 60_000;
+
+interface Pending {
+  readonly id: number;
+  readonly identities: (readonly [number, ConnectionIdentity])[];
+  readonly settle: (outcome: ReadOutcome) => void;
+}
+
+interface Child {
+  readonly process: HostProcess;
+  alive: boolean;
+}
+
+const NO_REPORT: ReadReport = { calls: [], pages: 0, anomalies: {}, seconds: 0 };
+
+export class HostClient implements SourceReader {
+  readonly #options: HostClientOptions;
+  #child: Child | undefined;
+  #pending: Pending | undefined;
+  #queue: Promise<unknown> = Promise.resolve();
+  #nextId = 1;
+  #failuresInARow = 0;
+  #crashes: number[] = [];
+  #mayStartAtMs = -Infinity;
+  #stopped = false;
+  #fatal: string | undefined;
+
+  constructor(options: HostClientOptions) {
+    this.#options = options;
+  }
+
+  /** Reads one source in the child. Requests wait for each other; the deadline of each counts from its own start. */
+  read<S extends Source>(source: S): Promise<ReadOutcome<FrameOf<S>>> {
+    const run = this.#queue.then(() => this.#read(source));
+    this.#queue = run;
+    return run as Promise<ReadOutcome<FrameOf<S>>>;
+  }
+
+  /** A child that starts anew has sent nothing. */
+  reset(): void {
+    if (this.#child) this.#restart(this.#child, 'protocol', 'the exporter lost track of what was sent');
+  }
+
+  /** Ends the child at once; every read after that fails. */
+  stop(): void {
+    this.#stopped = true;
+    this.#end('the exporter is shutting down');
+  }
+
+  async #read(source: Source): Promise<ReadOutcome> {
+    const { clock, timeoutMs } = this.#options;
+    const started = clock.monotonicMs();
+    if (this.#stopped) return failed('the exporter is shutting down', 0);
+    if (!this.#child && started < this.#mayStartAtMs) {
+      const seconds = Math.ceil((this.#mayStartAtMs - started) / 1000);
+      return failed(
+        `the native host process is down; it is started again in ${seconds} s at the earliest`,
+        0,
+      );
+    }
+    const child = (this.#child ??= this.#start());
+    const id = this.#nextId++;
+    const cancelDeadline = new AbortController();
+    const outcome = await new Promise<ReadOutcome>((settle) => {
+      this.#pending = { id, identities: [], settle };
+      void clock.sleep(timeoutMs, cancelDeadline.signal).then(
+        () => {
+          if (this.#pending?.id !== id) return;
+          this.#restart(child, 'timeout', `reading ${source} took longer than ${timeoutMs} ms`);
+        },
+        () => undefined,
+      );
+      child.process.send({ id, source });
+    });
+    cancelDeadline.abort();
+    if (outcome.status === 'failed' && outcome.failure.kind === 'host') {
+      return failed(outcome.failure.message, (clock.monotonicMs() - started) / 1000);
+    }
+    this.#failuresInARow = 0;
+    return outcome;
+  }
+
+  #start(): Child {
+    const child: Child = { process: this.#options.spawn(), alive: true };
+    this.#fatal = undefined;
+    child.process.onMessage((message) => {
+      if (child.alive) this.#receive(child, message);
+    });
+    child.process.onExit((how) => {
+      if (child.alive) this.#restart(child, 'crash', this.#fatal ?? `the native host process ended (${how})`);
+    });
+    return child;
+  }
+
+  #receive(child: Child, value: unknown): void {
+    const message = parseHostMessage(value);
+    const pending = this.#pending;
+    switch (message?.type) {
+      case 'ready':
+        this.#options.onReady?.(message.missing);
+        return;
+      case 'fatal':
+        this.#fatal = message.message;
+        child.process.kill();
+        return;
+      case 'identities':
+        if (pending?.id !== message.id) break;
+        for (const entry of message.part) pending.identities.push(entry);
+        return;
+      case 'outcome': {
+        if (pending?.id !== message.id) break;
+        this.#pending = undefined;
+        const { outcome } = message;
+        if (outcome.status === 'ok' && outcome.frame.source === 'connections') {
+          pending.settle({ ...outcome, frame: { ...outcome.frame, identities: pending.identities } });
+        } else {
+          pending.settle(outcome);
+        }
+        return;
+      }
+      case undefined:
+    }
+    this.#restart(child, 'protocol', 'the native host process sent something that is not an answer');
+  }
+
+  #restart(child: Child, reason: RestartReason, what: string): void {
+    const { clock, logger, onRestart } = this.#options;
+    const now = clock.monotonicMs();
+    const waitMs = BACKOFF_MS[Math.min(this.#failuresInARow, BACKOFF_MS.length - 1)]!;
+    this.#failuresInARow += 1;
+    this.#mayStartAtMs = now + waitMs;
+    if (reason !== 'timeout') {
+      this.#crashes = [...this.#crashes.filter((at) => now - at < CRASH_WINDOW_MS), now];
+      if (this.#crashes.length >= CRASH_LIMIT) this.#mayStartAtMs = this.#crashes[0]! + CRASH_WINDOW_MS;
+    }
+    const retryInSeconds = Math.ceil((this.#mayStartAtMs - now) / 1000);
+    logger.warn('native host process killed', { reason, cause: what, retryInSeconds });
+    onRestart(reason);
+    child.alive = false;
+    this.#end(what);
+  }
+
+  #end(what: string): void {
+    const child = this.#child;
+    this.#child = undefined;
+    if (child) {
+      child.alive = false;
+      child.process.kill();
+    }
+    const pending = this.#pending;
+    this.#pending = undefined;
+    pending?.settle(failed(what, 0));
+  }
+}
+
+function failed(what: string, seconds: number): Extract<ReadOutcome, { status: 'failed' }> {
+  const failure: Failure = { kind: 'host', message: `${what}: ${adviceFor('host')}` };
+  return { status: 'failed', failure, report: { ...NO_REPORT, seconds } };
+}
+
+/** Starts the child process on `entry` (native-host). It holds no pipe that could keep it alive after the parent. */
+export function forkHost(entry: string, config: HostConfig): HostProcess {
+  const child = fork(entry, [JSON.stringify(config)], {
+    serialization: 'advanced',
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
+  let ended = false;
+  const listeners: ((how: string) => void)[] = [];
+  const end = (how: string): void => {
+    if (ended) return;
+    ended = true;
+    for (const listener of listeners) listener(how);
+  };
+  child.on('error', (error) => end(error.message));
+  child.on('exit', (code, signal) => end(signal ?? `exit code ${code ?? 'unknown'}`));
+  return {
+    // A child that is gone shows as its exit, so an error of the write itself needs no handling here.
+    send: (request) => void child.send(request, () => undefined),
+    onMessage: (listener) => void child.on('message', listener),
+    onExit: (listener) => void listeners.push(listener),
+    kill: () => void child.kill('SIGKILL'),
+  };
+}

@@ -1,0 +1,406 @@
+/**
+ * Reads the sources of one RRAS server through an RrasApi: handles, order of calls, fallbacks and stale handles. It
+ * runs in the child process (or in-process for debugging), makes one native call at a time and frees every buffer.
+ */
+import type { Clock } from '../model/clock.ts';
+import type {
+  Failure,
+  FailureKind,
+  Frame,
+  FrameOf,
+  InterfaceRecord,
+  NativeCall,
+  ReadOutcome,
+  ReadReport,
+  ServerFrame,
+  SourceReader,
+} from '../model/frames.ts';
+import { NO_SLOT } from '../model/frames.ts';
+import type { EnumPage, Handle, NativeBuffer, NativeFunction, RrasApi } from '../model/rras-api.ts';
+import type { Anomaly, Source } from '../model/words.ts';
+import {
+  adviceFor,
+  describeCode,
+  ERROR_INVALID_LEVEL,
+  ERROR_INVALID_PARAMETER,
+  ERROR_PROC_NOT_FOUND,
+  isStale,
+  kindOfCode,
+  NO_ERROR,
+  saysServiceDown,
+} from './codes.ts';
+import { BadLayout, ConnectionDecoder, decodeServer, InterfaceDecoder, PortDecoder } from './decode.ts';
+import {
+  fieldOf,
+  INVALID_HANDLE_VALUE,
+  MPR_INTERFACE_0,
+  MPR_INTERFACE_2,
+  MPR_SERVER_0,
+  RAS_CONNECTION_OBJECT,
+  RAS_PORT_0,
+} from './layout.ts';
+
+/** The resume loop of the collector, handed in by the composition root. */
+export type Enumerate = (request: {
+  call: (preferredLength: number, resumeHandle: number) => Promise<EnumPage>;
+  stride: number;
+  consume: (bytes: Uint8Array, entries: number) => number;
+  tally: { pages: number; readonly anomalies: Partial<Record<Anomaly, number>> };
+}) => Promise<
+  { status: 'complete' } | { status: 'failed'; code: number } | { status: 'broken'; anomaly: Anomaly }
+>;
+
+export interface HostOptions {
+  readonly api: RrasApi;
+  readonly enumerate: Enumerate;
+  readonly clock: Clock;
+  /** Null for the local machine. */
+  readonly server: string | null;
+}
+
+/** Ends a read early; becomes its outcome. */
+class ReadEnded extends Error {
+  readonly outcome: 'stopped' | 'inapplicable' | Failure;
+  constructor(outcome: 'stopped' | 'inapplicable' | Failure) {
+    super(typeof outcome === 'string' ? outcome : outcome.message);
+    this.outcome = outcome;
+  }
+}
+
+interface Tally {
+  readonly calls: NativeCall[];
+  pages: number;
+  readonly anomalies: Partial<Record<Anomaly, number>>;
+}
+
+const LEVEL_4 = 4;
+const LEVEL_0 = 0;
+const LEVEL_2 = 2;
+/** Idle time-outs are settings: read again now and then, a few interfaces in one poll. */
+const IDLE_TIMEOUT_REFRESH_MS = 5 * 60_000;
+const IDLE_TIMEOUT_READS_PER_POLL = 64;
+
+export class Host implements SourceReader {
+  readonly #api: RrasApi;
+  readonly #enumerate: Enumerate;
+  readonly #clock: Clock;
+  readonly #server: string | null;
+  readonly #missing: ReadonlySet<NativeFunction>;
+  #handle: Handle | undefined;
+  /** A call has succeeded on the present handle: a stale code is then worth one reconnect at once. */
+  #proven = false;
+  #lanOnly = false;
+  #connections: ConnectionDecoder | undefined;
+  /** Level 4 is refused or does not fit here; EnumEx answers until the service is connected anew. */
+  #withoutLevel4 = false;
+  readonly #idleTimeouts = new Map<string, { seconds: number | null; atMs: number }>();
+  #tally: Tally = { calls: [], pages: 0, anomalies: {} };
+
+  constructor(options: HostOptions) {
+    this.#api = options.api;
+    this.#enumerate = options.enumerate;
+    this.#clock = options.clock;
+    this.#server = options.server;
+    this.#missing = new Set(options.api.missing);
+  }
+
+  /** Reads one source. Calls must not overlap. */
+  async read<S extends Source>(source: S): Promise<ReadOutcome<FrameOf<S>>> {
+    const started = this.#clock.monotonicMs();
+    const tally: Tally = { calls: [], pages: 0, anomalies: {} };
+    this.#tally = tally;
+    const report = (): ReadReport => ({ ...tally, seconds: this.#secondsSince(started) });
+    const readers: { [K in Source]: () => Promise<Frame> } = {
+      server: () => this.#readServer(),
+      connections: () => this.#readConnections(),
+      ports: () => this.#readPorts(),
+      interfaces: () => this.#readInterfaces(),
+    };
+    try {
+      const frame = (await readers[source]()) as FrameOf<S>;
+      return { status: 'ok', frame, report: report() };
+    } catch (error) {
+      if (error instanceof ReadEnded) {
+        if (typeof error.outcome === 'string') return { status: error.outcome, report: report() };
+        return { status: 'failed', failure: error.outcome, report: report() };
+      }
+      const message = `reading ${source} failed: ${error instanceof Error ? error.message : String(error)}; ${adviceFor('internal')}`;
+      return { status: 'failed', failure: { kind: 'internal', message }, report: report() };
+    }
+  }
+
+  reset(): void {
+    this.#connections = undefined;
+  }
+
+  /** Gives the server handle back. */
+  async close(): Promise<void> {
+    await this.#drop();
+  }
+
+  async #readServer(): Promise<ServerFrame> {
+    const stopped: ServerFrame = {
+      source: 'server',
+      running: false,
+      lanOnly: false,
+      uptimeSeconds: 0,
+      totalPorts: 0,
+      portsInUse: 0,
+    };
+    try {
+      if (this.#has('MprAdminIsServiceInitialized')) {
+        const { code } = await this.#timed('MprAdminIsServiceInitialized', () =>
+          this.#api.isServiceInitialized(this.#server),
+        );
+        const kind = kindOfCode(code);
+        if (code !== NO_ERROR && (kind === 'permission' || kind === 'service_down')) {
+          await this.#drop();
+          this.#end('MprAdminIsServiceInitialized', code);
+        }
+      }
+      const { buffer } = await this.#call('MprAdminServerGetInfo', (handle) =>
+        this.#api.serverGetInfo(handle, LEVEL_0),
+      );
+      const frame = this.#take('MprAdminServerGetInfo', buffer, MPR_SERVER_0.size, decodeServer);
+      this.#lanOnly = frame.lanOnly;
+      return frame;
+    } catch (error) {
+      if (error instanceof ReadEnded && error.outcome === 'stopped') return stopped;
+      throw error;
+    }
+  }
+
+  async #readConnections(): Promise<Frame> {
+    if (this.#lanOnly) throw new ReadEnded('inapplicable');
+    const level4 = this.#has('MprAdminConnectionEnum') && !this.#withoutLevel4;
+    if (level4) {
+      try {
+        const frame = await this.#enumerateConnections('level4');
+        if (frame) return frame;
+      } catch (error) {
+        if (!(error instanceof BadLayout)) throw error;
+        this.#count('bad_layout');
+      }
+      this.#withoutLevel4 = true;
+    }
+    if (!this.#has('MprAdminConnectionEnumEx')) {
+      throw new ReadEnded(failure('unsupported', 'mprapi.dll has no MprAdminConnectionEnumEx'));
+    }
+    try {
+      return (await this.#enumerateConnections('ex'))!;
+    } catch (error) {
+      if (!(error instanceof BadLayout)) throw error;
+      this.#count('bad_layout');
+      throw new ReadEnded(failure('protocol', `MprAdminConnectionEnumEx: ${error.message}`));
+    }
+  }
+
+  /** Undefined: this server has no level 4. */
+  async #enumerateConnections(api: 'level4' | 'ex'): Promise<Frame | undefined> {
+    if (this.#connections?.api !== api) {
+      this.#connections = new ConnectionDecoder(api, () => this.#clock.wallSeconds());
+    }
+    const decoder = this.#connections;
+    const name = api === 'level4' ? 'MprAdminConnectionEnum' : 'MprAdminConnectionEnumEx';
+    const unsupported = await this.#pages(name, decoder.stride, decoder, (handle, length, resume) =>
+      api === 'level4'
+        ? this.#api.connectionEnum(handle, LEVEL_4, length, resume)
+        : this.#api.connectionEnumEx(handle, RAS_CONNECTION_OBJECT, length, resume),
+    );
+    if (unsupported !== undefined) {
+      if (api === 'level4') return undefined;
+      this.#end(name, unsupported);
+    }
+    return decoder.finish();
+  }
+
+  async #readPorts(): Promise<Frame> {
+    if (this.#lanOnly) throw new ReadEnded('inapplicable');
+    const connections = this.#connections;
+    const decoder = new PortDecoder((low, high) => connections?.slotOf(low, high) ?? NO_SLOT);
+    const unsupported = await this.#pages(
+      'MprAdminPortEnum',
+      RAS_PORT_0.size,
+      decoder,
+      (handle, length, resume) => this.#api.portEnum(handle, LEVEL_0, INVALID_HANDLE_VALUE, length, resume),
+    );
+    if (unsupported !== undefined) this.#end('MprAdminPortEnum', unsupported);
+    return decoder.finish();
+  }
+
+  async #readInterfaces(): Promise<Frame> {
+    const decoder = new InterfaceDecoder();
+    const unsupported = await this.#pages(
+      'MprAdminInterfaceEnum',
+      MPR_INTERFACE_0.size,
+      decoder,
+      (handle, length, resume) => this.#api.interfaceEnum(handle, LEVEL_0, length, resume),
+    );
+    if (unsupported !== undefined) this.#end('MprAdminInterfaceEnum', unsupported);
+    const interfaces: InterfaceRecord[] = [];
+    let reads = 0;
+    for (const record of decoder.interfaces) {
+      const key = `${record.handle} ${record.name}`;
+      let known = this.#idleTimeouts.get(key);
+      const now = this.#clock.monotonicMs();
+      const due = known === undefined || now - known.atMs >= IDLE_TIMEOUT_REFRESH_MS;
+      if (
+        due &&
+        record.type === 'full_router' &&
+        reads < IDLE_TIMEOUT_READS_PER_POLL &&
+        this.#has('MprAdminInterfaceGetInfo')
+      ) {
+        reads += 1;
+        known = { seconds: await this.#readIdleTimeout(record.handle), atMs: now };
+        this.#idleTimeouts.set(key, known);
+      }
+      interfaces.push({ ...record, idleDisconnectSeconds: known?.seconds ?? null });
+    }
+    const present = new Set(interfaces.map(({ handle, name }) => `${handle} ${name}`));
+    for (const key of this.#idleTimeouts.keys()) if (!present.has(key)) this.#idleTimeouts.delete(key);
+    return { source: 'interfaces', interfaces };
+  }
+
+  /** dwIdleDisconnectSeconds of level 2, or null: an interface without a phone-book entry has none. */
+  async #readIdleTimeout(handle: string): Promise<number | null> {
+    const server = await this.#connected();
+    const { code, buffer } = await this.#timed('MprAdminInterfaceGetInfo', () =>
+      this.#api.interfaceGetInfo(server, BigInt(`0x${handle}`), LEVEL_2),
+    );
+    try {
+      if (code !== NO_ERROR || buffer === null) return null;
+      const { offset } = fieldOf(MPR_INTERFACE_2, 'dwIdleDisconnectSeconds');
+      return Buffer.from(buffer.view(MPR_INTERFACE_2.size)).readUInt32LE(offset);
+    } finally {
+      buffer?.free();
+    }
+  }
+
+  /** Runs one enumeration over `decoder`. Resolves to the code that says "no such level or function here", if any. */
+  async #pages(
+    name: NativeFunction,
+    stride: number,
+    decoder: { begin?: () => void; page: (bytes: Uint8Array, entries: number) => number },
+    call: (handle: Handle, length: number, resume: number) => Promise<EnumPage>,
+  ): Promise<number | undefined> {
+    if (!this.#has(name)) throw new ReadEnded(failure('unsupported', `mprapi.dll has no ${name}`));
+    for (;;) {
+      const handle = await this.#connected();
+      decoder.begin?.();
+      const end = await this.#enumerate({
+        call: (length, resume) => this.#timed(name, () => call(handle, length, resume)),
+        stride,
+        consume: (bytes, entries) => decoder.page(bytes, entries),
+        tally: this.#tally,
+      });
+      if (end.status === 'complete') {
+        this.#proven = true;
+        return undefined;
+      }
+      if (end.status === 'broken') {
+        throw new ReadEnded(failure('protocol', `${name} broke off (${end.anomaly})`, { function: name }));
+      }
+      if (await this.#mayRetry(end.code)) continue;
+      if (
+        end.code === ERROR_INVALID_LEVEL ||
+        end.code === ERROR_INVALID_PARAMETER ||
+        end.code === ERROR_PROC_NOT_FOUND
+      ) {
+        return end.code;
+      }
+      this.#end(name, end.code);
+    }
+  }
+
+  /** One call on the server handle; ends the read for any code but success. */
+  async #call<R extends { code: number; buffer: NativeBuffer | null }>(
+    name: NativeFunction,
+    call: (handle: Handle) => Promise<R>,
+  ): Promise<R> {
+    if (!this.#has(name)) throw new ReadEnded(failure('unsupported', `mprapi.dll has no ${name}`));
+    for (;;) {
+      const handle = await this.#connected();
+      const result = await this.#timed(name, () => call(handle));
+      if (result.code === NO_ERROR) {
+        this.#proven = true;
+        return result;
+      }
+      result.buffer?.free();
+      if (!(await this.#mayRetry(result.code))) this.#end(name, result.code);
+    }
+  }
+
+  /** Reads a buffer of known size and frees it. */
+  #take<T>(name: string, buffer: NativeBuffer | null, size: number, decode: (bytes: Uint8Array) => T): T {
+    if (buffer === null) {
+      this.#count('null_buffer');
+      throw new ReadEnded(failure('protocol', `${name} succeeded without a buffer`, { function: name }));
+    }
+    try {
+      return decode(buffer.view(size));
+    } finally {
+      buffer.free();
+    }
+  }
+
+  async #connected(): Promise<Handle> {
+    if (this.#handle !== undefined) return this.#handle;
+    const { code, handle } = await this.#timed('MprAdminServerConnect', () =>
+      this.#api.serverConnect(this.#server),
+    );
+    if (code !== NO_ERROR) this.#end('MprAdminServerConnect', code);
+    this.#handle = handle;
+    this.#withoutLevel4 = false;
+    return handle;
+  }
+
+  async #drop(): Promise<void> {
+    const handle = this.#handle;
+    this.#handle = undefined;
+    this.#proven = false;
+    this.#lanOnly = false;
+    if (handle === undefined) return;
+    await this.#timed('MprAdminServerDisconnect', async () => {
+      await this.#api.serverDisconnect(handle);
+      return { code: NO_ERROR };
+    });
+  }
+
+  /** A stale code voids the handle; the first time after a success, connecting anew at once may help. */
+  async #mayRetry(code: number): Promise<boolean> {
+    if (!isStale(code)) return false;
+    const retry = this.#proven;
+    await this.#drop();
+    return retry;
+  }
+
+  #end(name: string, code: number): never {
+    if (saysServiceDown(code, this.#server !== null)) throw new ReadEnded('stopped');
+    const kind = kindOfCode(code);
+    throw new ReadEnded(failure(kind, `${name} failed: ${describeCode(code)}`, { function: name, code }));
+  }
+
+  #has(name: NativeFunction): boolean {
+    return !this.#missing.has(name);
+  }
+
+  #count(anomaly: Anomaly): void {
+    this.#tally.anomalies[anomaly] = (this.#tally.anomalies[anomaly] ?? 0) + 1;
+  }
+
+  async #timed<R extends { code: number }>(name: string, call: () => Promise<R>): Promise<R> {
+    const started = this.#clock.monotonicMs();
+    const result = await call();
+    this.#tally.calls.push({ function: name, code: result.code, seconds: this.#secondsSince(started) });
+    return result;
+  }
+
+  /** To the microsecond: more digits would be noise. */
+  #secondsSince(startedMs: number): number {
+    return Math.round((this.#clock.monotonicMs() - startedMs) * 1000) / 1e6;
+  }
+}
+
+function failure(kind: FailureKind, what: string, where: Pick<Failure, 'function' | 'code'> = {}): Failure {
+  return { kind, message: `${what}: ${adviceFor(kind)}`, ...where };
+}

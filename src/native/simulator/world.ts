@@ -1,0 +1,224 @@
+/**
+ * The simulated server's truth: which session each slot has at any moment. Everything is a pure function of scenario,
+ * seed and time; what is kept here is only a cache of the sessions of the moment last asked for.
+ */
+import type { Role, Tunnel } from '../../model/words.ts';
+import { Dice, fraction, hash, STREAM } from './random.ts';
+import type { DialTunnel, LanInterface, Scenario } from './scenarios.ts';
+import { drawShape, type Session } from './session.ts';
+import { SiteLink } from './site-links.ts';
+import { Timeline } from './timeline.ts';
+
+const CLIENT_HANDLES = 0x1_0000;
+const LINK_HANDLES = 0x0100_0000;
+const CLIENT_INTERFACES = 0x2000_0000;
+/** Users in pairs share handles; three rounds of two cannot be live at once (see handleIndex). */
+const HANDLES_PER_PAIR = 6;
+
+/** A run of equal ports, in the order in which they are listed. */
+export interface PortBlock {
+  readonly tunnel: Extract<Tunnel, DialTunnel | 'pppoe'>;
+  readonly first: number;
+  readonly count: number;
+}
+
+export class World {
+  readonly scenario: Scenario;
+  readonly seed: number;
+  /** User slots come first, the links' slots after them. */
+  readonly users: number;
+  readonly slots: number;
+  readonly links: readonly SiteLink[];
+  readonly lan: readonly (LanInterface & { readonly handle: number })[];
+  readonly portBlocks: readonly PortBlock[];
+  readonly ports: number;
+  /** Slot whose sessions use the port, or -1. */
+  readonly slotOfPort: Int32Array;
+  /** Session of each slot at the time of the last `advance`. */
+  readonly current: (Session | null)[];
+  /** Slots with a session at that time, in order; the first `liveCount` entries count. */
+  readonly live: Uint32Array;
+  liveCount = 0;
+  /** How many of them are users: they stand before the links. */
+  liveUsers = 0;
+
+  readonly #timelines: Timeline[] = [];
+  readonly #tunnels: DialTunnel[] = [];
+  readonly #portOfSlot: Int32Array;
+  /** Callers may go on with `current` while from <= time < until. */
+  readonly #from: Float64Array;
+  readonly #until: Float64Array;
+
+  constructor(scenario: Scenario, seed: number) {
+    this.scenario = scenario;
+    this.seed = seed;
+    this.users = scenario.users;
+    this.slots = scenario.users + scenario.links.length;
+    // Loopback and Internal come first.
+    this.lan = scenario.lan.map((lan, i) => ({ ...lan, handle: 3 + i }));
+    const firstLink = 3 + this.lan.length;
+    for (let slot = 0; slot < this.users; slot++) {
+      this.#timelines.push(userTimeline(scenario, seed, slot));
+      const dice = new Dice(hash(seed, STREAM.tunnel, slot, 0));
+      this.#tunnels.push(dice.weighted(scenario.tunnels));
+    }
+    this.links = scenario.links.map((plan, i) => {
+      const slot = this.users + i;
+      this.#tunnels.push(plan.tunnel);
+      return new SiteLink(seed, slot, firstLink + i, plan, (index) => this.sessionOf(slot, index));
+    });
+    this.#portOfSlot = new Int32Array(this.slots);
+    this.portBlocks = this.#layOutPorts();
+    const last = this.portBlocks.at(-1)!;
+    this.ports = last.first + last.count;
+    this.slotOfPort = new Int32Array(this.ports).fill(-1);
+    this.#portOfSlot.forEach((port, slot) => {
+      this.slotOfPort[port] = slot;
+    });
+    this.current = new Array<Session | null>(this.slots).fill(null);
+    this.live = new Uint32Array(this.slots);
+    this.#from = new Float64Array(this.users).fill(Infinity);
+    this.#until = new Float64Array(this.users).fill(-Infinity);
+  }
+
+  /** Brings `current`, `live` and the counts to `timeMs`. */
+  advance(timeMs: number): void {
+    let count = 0;
+    const from = this.#from;
+    const until = this.#until;
+    for (let slot = 0; slot < this.users; slot++) {
+      if (timeMs < from[slot]! || timeMs >= until[slot]!) this.#renew(slot, timeMs);
+      if (this.current[slot]) this.live[count++] = slot;
+    }
+    this.liveUsers = count;
+    for (const link of this.links) {
+      const { session } = link.stateAt(timeMs);
+      this.current[link.slot] = session;
+      if (session) this.live[count++] = link.slot;
+    }
+    this.liveCount = count;
+  }
+
+  #renew(slot: number, timeMs: number): void {
+    const timeline = this.#timelines[slot]!;
+    const index = timeline.indexAt(timeMs);
+    const end = timeline.endOf(index);
+    const live = timeMs < end;
+    this.current[slot] = live ? this.sessionOf(slot, index) : null;
+    this.#from[slot] = live ? timeline.startOf(index) : end;
+    this.#until[slot] = live ? end : timeline.startOf(index + 1);
+  }
+
+  /** Milliseconds until the idle user slot's next session; only right after `advance(timeMs)`. */
+  untilNext(slot: number, timeMs: number): number {
+    return this.current[slot] || slot >= this.users ? Infinity : this.#until[slot]! - timeMs;
+  }
+
+  /** The session at `timeMs`, without touching the cache. */
+  sessionAt(slot: number, timeMs: number): Session | null {
+    const link = this.links[slot - this.users];
+    if (link) return link.stateAt(timeMs).session;
+    const timeline = this.#timelines[slot]!;
+    const index = timeline.indexAt(timeMs);
+    return timeMs < timeline.endOf(index) ? this.sessionOf(slot, index) : null;
+  }
+
+  /** Sessions that live at some moment of the closed interval, oldest first. */
+  *sessionsBetween(slot: number, fromMs: number, toMs: number): Generator<Session> {
+    const timeline = this.#timelineOf(slot);
+    if (!timeline) return;
+    const last = timeline.indexAt(toMs);
+    for (let index = timeline.indexAt(fromMs); index <= last; index++) yield this.sessionOf(slot, index);
+  }
+
+  /** Calls that the slot's port has served since the service started. */
+  callsOf(slot: number, timeMs: number): number {
+    const timeline = this.#timelineOf(slot);
+    if (!timeline) return 0;
+    return timeline.indexAt(timeMs) - timeline.indexAt(-this.scenario.uptimeMs);
+  }
+
+  tunnelOf(slot: number): DialTunnel {
+    return this.#tunnels[slot]!;
+  }
+
+  /** The index-th session of the slot, drawn from its coordinates. */
+  sessionOf(slot: number, index: number): Session {
+    const { seed, scenario } = this;
+    const link = this.links[slot - this.users];
+    const timeline = this.#timelineOf(slot)!;
+    const tunnel = this.tunnelOf(slot);
+    const role: Role = link ? 'site' : 'client';
+    const handle = link
+      ? LINK_HANDLES + this.addressIndex(slot, index)
+      : CLIENT_HANDLES + this.addressIndex(slot, index);
+    return {
+      slot,
+      index,
+      startMs: timeline.startOf(index),
+      endMs: timeline.endOf(index),
+      handle,
+      interfaceHandle: link ? link.handle : CLIENT_INTERFACES + handle,
+      tunnel,
+      role,
+      port: this.#portOfSlot[slot]!,
+      ...drawShape({
+        seed,
+        slot,
+        index,
+        tunnel,
+        role,
+        heavy: !link && slot % scenario.heavyEvery === 7,
+        roamEveryMs: scenario.roamEveryMs,
+      }),
+    };
+  }
+
+  /** Number of a session's handle among those of its role. */
+  addressIndex(slot: number, index: number): number {
+    return slot < this.users ? handleIndex(slot, index) : (slot - this.users) * 2 + (index & 1);
+  }
+
+  #timelineOf(slot: number): Timeline | null {
+    return slot < this.users ? this.#timelines[slot]! : this.links[slot - this.users]!.timeline;
+  }
+
+  /** Every slot has a port of its own, so that no two sessions ever want the same one. */
+  #layOutPorts(): PortBlock[] {
+    const used: Record<DialTunnel, number> = { ikev2: 0, sstp: 0, l2tp: 0, pptp: 0 };
+    const rank = this.#tunnels.map((tunnel) => used[tunnel]++);
+    const blocks: PortBlock[] = [];
+    const first: Partial<Record<DialTunnel, number>> = {};
+    let next = 0;
+    for (const tunnel of Object.keys(used) as DialTunnel[]) {
+      const count = Math.max(this.scenario.ports, Math.ceil(used[tunnel] * 1.05));
+      blocks.push({ tunnel, first: next, count });
+      first[tunnel] = next;
+      next += count;
+    }
+    blocks.push({ tunnel: 'pppoe', first: next, count: 1 });
+    this.#tunnels.forEach((tunnel, slot) => {
+      this.#portOfSlot[slot] = (first[tunnel] ?? 0) + (rank[slot] ?? 0);
+    });
+    return blocks;
+  }
+}
+
+function userTimeline(scenario: Scenario, seed: number, slot: number): Timeline {
+  // Both users of a pair have one period: handleIndex relies on it.
+  const dice = new Dice(hash(seed, STREAM.period, slot >> 1, 0));
+  const periodMs = Math.floor(dice.logBetween(scenario.periodMs[0], scenario.periodMs[1]));
+  const phaseMs = Math.floor(fraction(seed, STREAM.phase, slot, 0) * scenario.spread * periodMs);
+  return new Timeline(seed, slot, { periodMs, phaseMs, jitter: scenario.jitter, online: scenario.online });
+}
+
+/**
+ * Two sessions in a row of one user have one handle; then it rests for two rounds and goes to the other user of the
+ * pair. Safe, because a round takes two periods and its sessions end less than two periods after it (a start is
+ * late by less than one period of phase and one of jitter): those of the next-but-one round start later than that.
+ */
+function handleIndex(slot: number, index: number): number {
+  const round = index >> 1;
+  const turn = Math.floor(round / 3);
+  return (slot >> 1) * HANDLES_PER_PAIR + (round - turn * 3) * 2 + (((slot & 1) + turn) & 1);
+}

@@ -1,0 +1,121 @@
+/** The composition root: the only file that wires the rooms of the exporter together. */
+import { extname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { enumerate } from './collector/enumerate.ts';
+import { Poller } from './collector/poller.ts';
+import type { Options } from './config/options.ts';
+import { packageVersion } from './config/version.ts';
+import { CATALOGUE } from './metrics/catalogue.ts';
+import { TextEncoder004 } from './metrics/exposition.ts';
+import { ViewMaker } from './metrics/labels.ts';
+import { SelfMetrics } from './metrics/self.ts';
+import { UsageError } from './model/errors.ts';
+import type { SourceReader } from './model/frames.ts';
+import { forkHost, HostClient } from './native/client.ts';
+import type { HostConfig } from './native/host-messages.ts';
+import { Host } from './native/host.ts';
+import { openApi } from './native/open-api.ts';
+import { systemClock } from './runtime/clock.ts';
+import { createLogger } from './runtime/logger.ts';
+import { installShutdown } from './runtime/shutdown.ts';
+import { createApp } from './server/app.ts';
+import type { Listener } from './server/listen.ts';
+import { listen } from './server/listen.ts';
+import { PageCache } from './server/pages.ts';
+
+/** The child's entry beside this file: native-host.ts from the sources, native-host.js from dist. */
+const HOST_ENTRY = fileURLToPath(new URL(`./native-host${extname(import.meta.url)}`, import.meta.url));
+
+/** Runs the exporter until a signal ends it. Rejects, with one line that says what to do, if it cannot start. */
+export async function serve(options: Options): Promise<void> {
+  const config = hostConfig(options);
+  const version = packageVersion();
+  const clock = systemClock;
+  const logger = createLogger(options.log, clock);
+  const simulated = config.backend === 'simulator';
+  const shutdown = installShutdown(process, clock, logger);
+  const self = new SelfMetrics({ version, simulated, process: options.web.exporterMetrics });
+  logger.info('starting rras-exporter', {
+    version,
+    nodeVersion: process.version,
+    platform: process.platform,
+  });
+
+  const { timeoutMs, minIntervalMs, maxAgeMs, sources } = options.collector;
+  let reader: SourceReader;
+  let stopReader = (): void => undefined;
+  if (options.native.isolation === 'process') {
+    const client = new HostClient({
+      spawn: () => forkHost(HOST_ENTRY, config),
+      clock,
+      logger,
+      timeoutMs,
+      onRestart: (reason) => self.countRestart(reason),
+      onReady: (missing) => {
+        if (missing.length > 0) logger.warn('mprapi.dll lacks functions', { missing: missing.join(',') });
+      },
+    });
+    reader = client;
+    stopReader = () => client.stop();
+  } else {
+    reader = new Host({ api: await openApi(config, clock), enumerate, clock, server: config.server });
+  }
+  const poller = new Poller({
+    reader,
+    clock,
+    logger,
+    enabled: new Set(sources),
+    minIntervalMs,
+    maxAgeMs,
+    onRead: (source, report) => self.countRead(source, report),
+  });
+  const views = new ViewMaker();
+  const encoder = new TextEncoder004(CATALOGUE);
+  const pages = new PageCache(
+    {
+      render: async (snapshot) => [...encoder.encode(views.view(snapshot)), Buffer.from(await self.text())],
+    },
+    clock,
+  );
+  const app = createApp({
+    telemetryPath: options.web.telemetryPath,
+    maxRequests: options.web.maxRequests,
+    timeoutMs,
+    version,
+    simulated,
+    logger,
+    pages,
+    collect: (waitMs) => poller.collect(waitMs),
+    snapshot: () => poller.snapshot(),
+    ready: () => poller.ready,
+  });
+  const listeners: Listener[] = [];
+  try {
+    for (const address of options.web.listenAddresses) listeners.push(await listen(address, app));
+  } catch (error) {
+    for (const listener of listeners) listener.force();
+    stopReader();
+    throw error;
+  }
+  for (const listener of listeners) {
+    shutdown.add({ name: 'http', close: (signal) => listener.close(signal), force: () => listener.force() });
+    logger.info('listening', { url: `${listener.url}${options.web.telemetryPath}` });
+  }
+  shutdown.add({ name: 'native host', close: stopReader, force: stopReader });
+  if (simulated)
+    logger.warn('the server is simulated: none of its data is real', { scenario: config.scenario });
+  // The first snapshot makes the exporter ready; what goes wrong in it shows in the metrics and the log.
+  await poller.collect(timeoutMs);
+}
+
+function hostConfig(options: Options): HostConfig {
+  const { simulate, server } = options.rras;
+  if (simulate !== null) return { backend: 'simulator', scenario: simulate, server: null };
+  if (process.platform !== 'win32') {
+    throw new UsageError(
+      `there is no mprapi.dll on ${process.platform}: a real RRAS server can be read on Windows only`,
+      'use --rras.simulate to serve a simulated server, or --rras.replay=FILE to serve a recording',
+    );
+  }
+  return { backend: 'dll', server };
+}

@@ -1,0 +1,126 @@
+/** The routes. Every request gets an answer: a server that cannot be read shows in the metrics, never as an error here. */
+import { once } from 'node:events';
+import type { Express, NextFunction, Request, RequestHandler, Response } from 'express';
+import express from 'express';
+import type { Snapshot } from '../model/snapshot.ts';
+import type { Logger } from '../model/logger.ts';
+import { LANDING_CSP, landingPage } from './landing-page.ts';
+import type { PageCache } from './pages.ts';
+import { scrapeWaitMs } from './scrape-deadline.ts';
+
+export interface AppOptions {
+  readonly telemetryPath: string;
+  /** Scrapes under way at once; more are refused. 0: no limit. */
+  readonly maxRequests: number;
+  /** Longest wait of a scrape that names no timeout of its own. */
+  readonly timeoutMs: number;
+  readonly version: string;
+  readonly simulated: boolean;
+  readonly logger: Logger;
+  readonly pages: PageCache;
+  readonly collect: (waitMs: number) => Promise<Snapshot>;
+  readonly snapshot: () => Snapshot;
+  readonly ready: () => boolean;
+}
+
+const PLAIN = 'text/plain; charset=utf-8';
+
+export function createApp(options: AppOptions): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.set('query parser', 'simple');
+  app.use((_request, response, next) => {
+    response.setHeader('X-Content-Type-Options', 'nosniff');
+    next();
+  });
+  const inFlight = limit(options.maxRequests);
+
+  get(app, options.telemetryPath, inFlight, (request, response) => scrape(options, request, response));
+  get(app, '/', (_request, response) => {
+    const { version, simulated, telemetryPath } = options;
+    response.setHeader('Content-Security-Policy', LANDING_CSP);
+    response.setHeader('Cache-Control', 'no-store');
+    response
+      .type('html')
+      .send(landingPage({ version, simulated, telemetryPath, snapshot: options.snapshot() }));
+  });
+  get(app, '/-/healthy', (_request, response) => {
+    response.setHeader('Content-Type', PLAIN);
+    response.end('RRAS Exporter is healthy.\n');
+  });
+  get(app, '/-/ready', (_request, response) => {
+    const ready = options.ready();
+    response.statusCode = ready ? 200 : 503;
+    response.setHeader('Content-Type', PLAIN);
+    response.end(ready ? 'RRAS Exporter is ready.\n' : 'RRAS Exporter has not read the server yet.\n');
+  });
+  app.use((request, response) => {
+    response.statusCode = 404;
+    response.setHeader('Content-Type', PLAIN);
+    response.end(`There is no such page. The metrics are at ${options.telemetryPath}.\n`);
+    request.resume();
+  });
+  app.use((error: unknown, _request: Request, response: Response, _next: NextFunction) => {
+    options.logger.error('request failed', { error });
+    if (response.headersSent) return void response.destroy();
+    response.statusCode = 500;
+    response.setHeader('Content-Type', PLAIN);
+    response.end('Internal error; the log says more.\n');
+  });
+  return app;
+}
+
+/** A route for GET and HEAD; any other method is 405. */
+function get(app: Express, path: string, ...handlers: RequestHandler[]): void {
+  app.get(path, ...handlers);
+  app.all(path, (_request, response) => {
+    response.statusCode = 405;
+    response.setHeader('Allow', 'GET, HEAD');
+    response.setHeader('Content-Type', PLAIN);
+    response.end('Only GET and HEAD are allowed here.\n');
+  });
+}
+
+/** Refuses requests beyond `max` at once with 503, as the Prometheus exporters do. */
+function limit(max: number): RequestHandler {
+  let inFlight = 0;
+  return (_request, response, next) => {
+    if (max > 0 && inFlight >= max) {
+      response.statusCode = 503;
+      response.setHeader('Content-Type', PLAIN);
+      response.setHeader('Retry-After', '1');
+      response.end(`Limit of concurrent requests reached (${max}), try again later.\n`);
+      return;
+    }
+    inFlight += 1;
+    response.once('close', () => {
+      inFlight -= 1;
+    });
+    next();
+  };
+}
+
+async function scrape(options: AppOptions, request: Request, response: Response): Promise<void> {
+  const header = request.get('X-Prometheus-Scrape-Timeout-Seconds');
+  const snapshot = await options.collect(scrapeWaitMs(header, options.timeoutMs));
+  const page = await options.pages.get(snapshot);
+  const gzip = request.acceptsEncodings('gzip', 'identity') === 'gzip';
+  response.setHeader('Content-Type', page.contentType);
+  response.setHeader('Vary', 'Accept-Encoding');
+  response.setHeader('Cache-Control', 'no-store');
+  const chunks = gzip ? [await page.gzipped()] : page.chunks;
+  if (gzip) response.setHeader('Content-Encoding', 'gzip');
+  response.setHeader('Content-Length', gzip ? chunks[0]!.length : page.bytes);
+  if (request.method !== 'HEAD') await writeAll(response, chunks);
+  response.end();
+}
+
+/** Hands chunk after chunk to the socket, at its pace. */
+async function writeAll(response: Response, chunks: readonly Uint8Array[]): Promise<void> {
+  const closed = once(response, 'close');
+  for (const chunk of chunks) {
+    if (response.destroyed) return;
+    if (!response.write(chunk)) await Promise.race([once(response, 'drain'), closed]);
+  }
+}

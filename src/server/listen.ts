@@ -1,0 +1,70 @@
+/** Opens the listeners, and closes them again without waiting for clients that do not let go. */
+import type { RequestListener, Server } from 'node:http';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+/** Where to listen; a null host is every address of the machine. */
+export interface Address {
+  readonly host: string | null;
+  readonly port: number;
+}
+
+export interface Listener {
+  /** As a person can open it: the address that was bound, with localhost for "every address". */
+  readonly url: string;
+  /** Stops accepting, lets answers finish until the signal is aborted, then ends what is left. */
+  close(signal: AbortSignal): Promise<void>;
+  /** Ends every connection at once. */
+  force(): void;
+}
+
+const HEADERS_TIMEOUT_MS = 5_000;
+const REQUEST_TIMEOUT_MS = 10_000;
+const CHECKING_INTERVAL_MS = 500;
+const MAX_HEADERS = 100;
+const MAX_CONNECTIONS = 1024;
+
+/** Rejects with a message that names the address and says what to do. */
+export async function listen(address: Address, handler: RequestListener): Promise<Listener> {
+  const server = createServer(
+    {
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      connectionsCheckingInterval: CHECKING_INTERVAL_MS,
+      keepAliveTimeout: 90_000,
+    },
+    handler,
+  );
+  server.maxHeadersCount = MAX_HEADERS;
+  server.maxConnections = MAX_CONNECTIONS;
+  const bound = await bind(server, address);
+  const host = address.host ?? 'localhost';
+  return {
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${bound.port}`,
+    close: (signal) =>
+      new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        server.closeIdleConnections();
+        signal.addEventListener('abort', () => server.closeAllConnections(), { once: true });
+      }),
+    force: () => server.closeAllConnections(),
+  };
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  EADDRINUSE:
+    'the address is in use by another program; stop that one or choose another by --web.listen-address',
+  EACCES: 'permission denied; choose a port above 1023 by --web.listen-address or run with more rights',
+  EADDRNOTAVAIL: 'this machine has no such address; choose another by --web.listen-address',
+  ENOTFOUND: 'the host name has no address; choose another by --web.listen-address',
+};
+
+function bind(server: Server, { host, port }: Address): Promise<AddressInfo> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const reason = REASONS[error.code ?? ''] ?? error.message;
+      reject(new Error(`cannot listen on ${host ?? ''}:${port}: ${reason}`));
+    });
+    server.listen(host === null ? { port } : { host, port }, () => resolve(server.address() as AddressInfo));
+  });
+}
