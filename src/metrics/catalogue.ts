@@ -245,8 +245,7 @@ const SERVER: readonly Family[] = [
     'Connections that are quarantined, on probation or not capable of it (rasQuarState).',
     (view, emit) => {
       const counts = QUARANTINE_STATES.map(() => 0);
-      const states = view.table?.quarantine ?? [];
-      for (let row = 0; row < states.length; row += 1) counts[states[row]!]! += 1;
+      for (const state of view.table?.quarantine ?? []) counts[state]! += 1;
       QUARANTINE_STATES.forEach((state, i) => {
         if (state !== 'normal' && counts[i]! > 0) emit(counts[i]!, state);
       });

@@ -27,7 +27,7 @@ export interface ConnectionTable {
   readonly compressionIn: ArrayLike<number>;
   readonly compressionOut: ArrayLike<number>;
   /** RAS_QUARANTINE_STATE. */
-  readonly quarantine: ArrayLike<number>;
+  readonly quarantine: Uint32Array;
   /** 1 for an IKEv2 connection whose peer cannot be reached at the moment. */
   readonly dormant: ArrayLike<number>;
 }

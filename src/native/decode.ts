@@ -207,7 +207,7 @@ export class ConnectionDecoder {
       const key = handleKey(words[at + plan.hConnection]!, words[at + plan.hConnection + 1]!);
       let slot = this.#slots.get(key);
       const known = slot !== undefined;
-      if (slot === undefined) slot = this.#takeSlot(key);
+      slot ??= this.#takeSlot(key);
       this.#readTexts(slot, known, buffer, i * plan.struct.size);
       let row: number;
       if (this.#seenIn[slot] === this.#generation) {
@@ -240,7 +240,7 @@ export class ConnectionDecoder {
     }
     const columns = {} as Record<keyof ConnectionColumns, Uint32Array | Float64Array>;
     for (const [name, column] of Object.entries(this.#columns)) {
-      columns[name as keyof ConnectionColumns] = (column as Uint32Array | Float64Array).slice(0, this.#rows);
+      columns[name as keyof ConnectionColumns] = (column).slice(0, this.#rows);
     }
     const identities = [...this.#unsent].map((slot) => [slot, this.#identities[slot]!] as const);
     this.#unsent.clear();
@@ -280,7 +280,7 @@ export class ConnectionDecoder {
     if (rows <= this.#columns.slot.length) return;
     const larger = allocateColumns(Math.max(rows, this.#columns.slot.length * 2));
     for (const [name, column] of Object.entries(larger)) {
-      (column as Uint32Array).set(this.#columns[name as keyof ConnectionColumns] as Uint32Array);
+      (column as Uint32Array).set(this.#columns[name as keyof ConnectionColumns]);
     }
     this.#columns = larger;
     this.#targets = this.#plan.columns.map((column) => larger[column]);

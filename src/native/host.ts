@@ -110,7 +110,7 @@ export class Host implements SourceReader {
     const tally: Tally = { calls: [], pages: 0, anomalies: {} };
     this.#tally = tally;
     const report = (): ReadReport => ({ ...tally, seconds: this.#secondsSince(started) });
-    const readers: { [K in Source]: () => Promise<Frame> } = {
+    const readers: Record<Source, () => Promise<Frame>> = {
       server: () => this.#readServer(),
       connections: () => this.#readConnections(),
       ports: () => this.#readPorts(),

@@ -61,9 +61,13 @@ export function createApp(options: AppOptions): Express {
     response.end(`There is no such page. The metrics are at ${options.telemetryPath}.\n`);
     request.resume();
   });
-  app.use((error: unknown, _request: Request, response: Response, _next: NextFunction) => {
+  // Express knows an error handler by its four parameters.
+  app.use((error: unknown, _request: Request, response: Response, next: NextFunction) => {
     options.logger.error('request failed', { error });
-    if (response.headersSent) return void response.destroy();
+    if (response.headersSent) {
+      next(error);
+      return;
+    }
     response.statusCode = 500;
     response.setHeader('Content-Type', PLAIN);
     response.end('Internal error; the log says more.\n');

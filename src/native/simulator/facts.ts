@@ -120,8 +120,8 @@ export function describe(context: FactsContext, session: Session): SessionFacts 
     tunnelAddress: plan ? dotted(0x0aff_0002 + index) : dotted(0x0a80_0002 + index),
     v6: dice.chance(0.35)
       ? {
-          // 2001:db8:77xx:xxxx::/64, a network of its own for each session.
-          prefix: [0xb80d_0120, swap(0x7700_0000 + (index & 0xff_ffff))],
+          // 2001:db8:77xx:xxxx::/64 (links 78xx), a network of its own for each session.
+          prefix: [0xb80d_0120, swap((plan ? 0x7800_0000 : 0x7700_0000) + index)],
           client: [dice.bits(), dice.bits()],
           server: [0, 0x0100_0000],
         }
