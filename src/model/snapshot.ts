@@ -1,6 +1,7 @@
 /** What is known of a server at one moment: immutable, made by the collector, read by metrics, page and API. */
 import type { ConnectionIdentity, InterfaceRecord } from './frames.ts';
-import type { ErrorKind, Role, Source, Tunnel } from './words.ts';
+import type { Role, Source, Tunnel } from './words.ts';
+import { ERROR_KINDS } from './words.ts';
 
 /** One live session. */
 export interface Connection {
@@ -14,8 +15,36 @@ export interface Connection {
   readonly startTimeSeconds: number;
 }
 
-export type ConnectionCounter =
-  'receivedBytes' | 'transmittedBytes' | 'receivedFrames' | 'transmittedFrames' | 'switchovers' | ErrorKind;
+/** What is counted per session, in the order of every array of such counters. */
+export const CONNECTION_COUNTERS = [
+  'receivedBytes',
+  'transmittedBytes',
+  'receivedFrames',
+  'transmittedFrames',
+  'switchovers',
+  ...ERROR_KINDS,
+] as const;
+export type ConnectionCounter = (typeof CONNECTION_COUNTERS)[number];
+
+/** Upper bounds of the session duration histogram, in seconds; a bucket without bound follows. */
+export const SESSION_DURATION_BOUNDS = [
+  60, 300, 900, 1800, 3600, 7200, 14_400, 28_800, 43_200, 86_400, 172_800, 604_800,
+] as const;
+
+/**
+ * Sums over all sessions since the exporter started. A cell is a tunnel and a role: tunnel index times the number of
+ * roles plus role index.
+ */
+export interface Totals {
+  /** Cell times the number of counters plus counter index. */
+  readonly sums: Float64Array;
+  readonly started: Float64Array;
+  readonly ended: Float64Array;
+  /** Ended sessions by bucket, not cumulated: cell times the number of buckets plus bucket index. */
+  readonly durations: Float64Array;
+  /** Seconds, of ended sessions. */
+  readonly durationSums: Float64Array;
+}
 
 /** Row i of each column belongs to `connections[i]`. */
 export interface ConnectionTable {

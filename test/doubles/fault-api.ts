@@ -27,7 +27,7 @@ export interface FaultOptions {
   readonly fault: Fault;
   /** Which call misbehaves, from 1; counted over all methods, or over those of `method`. */
   readonly at: number;
-  readonly method?: RrasMethod;
+  readonly method?: RrasMethod | undefined;
   /** persistent: this call and every later one that counts. */
   readonly mode: 'once' | 'persistent';
 }

@@ -74,11 +74,11 @@ describeUnderWine('mprapi.dll through koffi', () => {
     name.replace(/^ProjectionInfo\.Anonymous\.(\w+)ProjectionInfo\./, '$1.');
 
   it.each([
-    ['ex', RAS_CONNECTION_EX, 'Ppp'],
-    ['ex', RAS_CONNECTION_EX, 'Ikev2'],
-    ['level4', RAS_CONNECTION_4, 'Ppp'],
-    ['level4', RAS_CONNECTION_4, 'Ikev2'],
-  ] as const)('reads every number of a connection: %s, $name, %s', async (scenario, structure, variant) => {
+    ['ex', 'Ppp', RAS_CONNECTION_EX],
+    ['ex', 'Ikev2', RAS_CONNECTION_EX],
+    ['level4', 'Ppp', RAS_CONNECTION_4],
+    ['level4', 'Ikev2', RAS_CONNECTION_4],
+  ] as const)('reads every number of a connection: %s, %s', async (scenario, variant, structure) => {
     const numbers = distinctNumbers(structure, variant);
     expect(numbers.size).toBeGreaterThan(30);
     const tunnel = variant === 'Ppp' ? 'sstp' : 'ikev2';
@@ -295,6 +295,84 @@ describeUnderWine('mprapi.dll through koffi', () => {
     const { code } = await suite.runNode([PROBE, 'ex'], { env: fake.env });
     expect(code).not.toBe(0);
     expect(fake.calls('MprAdminConnectionEnumEx')[0]).toMatchObject({ code: 'crash' });
+  });
+
+  it.each([
+    ['same', [0, 1, 1, 1], [234, 234, 234, 234]],
+    ['cycle:2', [0, 1, 2, 1], [234, 234, 234, 234]],
+    ['0', [0, 0, 0, 0], [234, 234, 234, 234]],
+  ])('can be scripted to lead a caller in circles: resume=%s', async (mode, handles, codes) => {
+    const fake = suite.fake(`connection count=7\ncall MprAdminConnectionEnumEx page=3 resume=${mode}\n`);
+    const pages = await probe<Page[]>(fake, 'ex');
+    const calls = fake.calls('MprAdminConnectionEnumEx');
+    expect(calls.slice(0, 4).map((call) => Number(call['resumeIn']))).toEqual(handles);
+    expect(pages.slice(0, 4).map(({ code }) => code)).toEqual(codes);
+    expectCleanLedger(fake);
+  });
+
+  it('can be scripted to give empty pages, once or by call number, over several processes', async () => {
+    const fake = suite.fake(
+      'connection count=2\ncall MprAdminConnectionEnumEx empty nth=2\ncall * code=1722 once=first level=4\n',
+    );
+    const codes = async (scenario: string) => (await probe<Page[]>(fake, scenario)).map(({ code }) => code);
+    expect(await codes('level4')).toEqual([1722]);
+    expect(await codes('level4')).toEqual([0]);
+    const lied = suite.fake('connection count=2\ncall MprAdminConnectionEnumEx nth=1 empty result=234\n');
+    const pages = await probe<Page[]>(lied, 'ex');
+    expect(pages.map(({ code, entriesRead }) => [code, entriesRead])).toEqual([
+      [234, 0],
+      [0, 2],
+    ]);
+  });
+
+  it('has a fake that connects, moves and hangs up, and that counts mistakes', async () => {
+    const fake = suite.fake(
+      [
+        'connection tunnel=ikev2\nconnection tunnel=sstp\nautoports idle=1\n',
+        'interface dwConnectionState=1 connectMs=100\n',
+        'interface dwConnectionState=1 connect=fail:809 connectMs=100\n',
+        'interface dwConnectionState=1 fEnabled=0\n',
+        'call MprAdminServerGetInfo delay=200\n',
+      ].join(''),
+    );
+    expect(await probe(fake, 'actions')).toEqual({
+      started: [600, 600, 916],
+      during: [['2', '0', '0'], 910],
+      after: [
+        ['3', '0', '0'],
+        ['1', '809', '4'],
+      ],
+      disconnected: [0, 906, ['1', '0', '0']],
+      updated: [0, 837],
+      address: ['203.0.113.99', '1'],
+      usersBefore: ['user0', 'user1'],
+      hungUp: [0, 87, ['user0']],
+      abuse: [87, 87],
+    });
+    expect(fake.ledgers()[0]!.errors).toEqual([
+      'MprAdminBufferFree: foreign pointer',
+      'MprAdminBufferFree: NULL',
+      'MprAdminServerGetInfo: calls overlap on one server handle',
+    ]);
+    const [first] = fake.calls('MprAdminUpdateConnection');
+    expect(first).toMatchObject({ connection: '0x10000', code: '0' });
+    expect(first!['bytes']).toHaveLength(268 * 2);
+    expect(first!['bytes']).toMatch(/^01050c010c000000/);
+    expect(fake.calls('MprAdminInterfaceConnect')[0]).toMatchObject({
+      interface: '0x400000',
+      event: '0x0',
+      synchronous: '0',
+    });
+  });
+
+  it('names a mistake in a script in the ledger', async () => {
+    const fake = suite.fake('conection\nconnection dwBytes=1\ncall * cod=5\n');
+    await probe(fake, 'ex');
+    expect(fake.ledgers()[0]!.errors.slice(0, 3)).toEqual([
+      'script: no such line: conection',
+      'script: no such key: connection dwBytes',
+      'script: no such action: cod',
+    ]);
   });
 
   it('binds every function that the program knows', async () => {

@@ -136,11 +136,11 @@ const scenarios: Record<string, (handle: Handle) => Promise<unknown>> = {
     const buffer = page.buffer!;
     const view = buffer.view(8);
     const again = buffer.view(8);
-    const before = Buffer.from(view).toString('hex');
+    const same = Buffer.from(view).equals(again);
     const empty = [buffer.view(0).length, buffer.view(-1).length];
     buffer.free();
     return {
-      same: before === Buffer.from(again).toString('hex'),
+      same,
       empty,
       // The fake keeps freed memory readable for a while, so that a use of it shows.
       afterFree: Buffer.from(view).toString('hex'),
@@ -177,6 +177,58 @@ const scenarios: Record<string, (handle: Handle) => Promise<unknown>> = {
   },
 };
 
+/** The functions that change the server, called past the binding: what the fake makes of them. */
+async function actions(): Promise<unknown> {
+  const koffi = (await import(pathToFileURL('node_modules/koffi/index.js').href)) as typeof import('koffi');
+  const library = koffi.load(dll ?? systemMprapiPath());
+  const bind = (name: string, parameters: string[]): ((...values: unknown[]) => number) =>
+    library.func(name, 'uint32', parameters);
+  const connect = bind('MprAdminInterfaceConnect', ['uint64', 'uint64', 'uint64', 'int32']);
+  const disconnect = bind('MprAdminInterfaceDisconnect', ['uint64', 'uint64']);
+  const update = bind('MprAdminUpdateConnection', ['uint64', 'uint64', 'void *']);
+  const hangUp = bind('MprAdminPortDisconnect', ['uint64', 'uint64']);
+  const free = bind('MprAdminBufferFree', ['uint64']);
+  const { handle } = await api.serverConnect(null);
+  const state = async (link: bigint): Promise<string[]> => {
+    const { fields } = takeInfo(await api.interfaceGetInfo(handle, link, 0), MPR_INTERFACE_0);
+    return ['dwConnectionState', 'dwLastError', 'fUnReachabilityReasons'].map((name) => fields![name]!);
+  };
+  const settled = async (link: bigint): Promise<string[]> => {
+    for (;;) {
+      const now = await state(link);
+      if (now[0] !== '2') return now;
+      await sleep(10);
+    }
+  };
+  const users = async (): Promise<string[]> =>
+    takeRecords(await enumEx(handle, PREFER_ALL, 0), RAS_CONNECTION_EX).map(
+      (record) => record['wszUserName']!,
+    );
+  const [good, bad, off] = [0x400000n, 0x400001n, 0x400002n];
+  const started = [connect(handle, good, 0n, 0), connect(handle, bad, 0n, 0), connect(handle, off, 0n, 0)];
+  const during = [await state(good), connect(handle, good, 0n, 0)];
+  const after = [await settled(good), await settled(bad)];
+  const disconnected = [disconnect(handle, good), disconnect(handle, good), await state(good)];
+  const move = Buffer.alloc(layout.RAS_UPDATE_CONNECTION.size);
+  move.set([1, 5]);
+  move.writeUInt16LE(move.length, 2);
+  move.writeUInt32LE(12, 4);
+  move.write(
+    '203.0.113.99',
+    layout.offsetOf(layout.RAS_UPDATE_CONNECTION, 'wszRemoteEndpointAddress'),
+    'utf16le',
+  );
+  const updated = [update(handle, 0x10000n, move), update(handle, 0x10001n, move)];
+  const [moved] = takeRecords(await enumEx(handle, PREFER_ALL, 0), RAS_CONNECTION_EX);
+  const address = [moved!['wszRemoteEndpointAddress'], moved!['dwNumSwitchOvers']];
+  const usersBefore = await users();
+  const hungUp = [hangUp(handle, 0x300001n), hangUp(handle, 0x399999n), await users()];
+  const abuse = [free(0x10n), free(0n)];
+  const overlapping = [api.serverGetInfo(handle, 0), api.serverGetInfo(handle, 0)];
+  for (const info of await Promise.all(overlapping)) info.buffer?.free();
+  return { started, during, after, disconnected, updated, address, usersBefore, hungUp, abuse };
+}
+
 async function absentExports(of: RrasApi): Promise<unknown> {
   return {
     missing: of.missing,
@@ -190,5 +242,7 @@ const result =
     ? await absentExports(api)
     : scenario === 'path'
       ? systemMprapiPath()
-      : await connected((handle) => scenarios[scenario!]!(handle));
+      : scenario === 'actions'
+        ? await actions()
+        : await connected((handle) => scenarios[scenario!]!(handle));
 process.stdout.write(JSON.stringify(result));
