@@ -45,8 +45,7 @@ export class World {
   readonly #timelines: Timeline[] = [];
   readonly #tunnels: DialTunnel[] = [];
   readonly #portOfSlot: Int32Array;
-  /** Callers may go on with `current` while from <= time < until. */
-  readonly #from: Float64Array;
+  /** A user slot's entry of `current` holds up to this time, exclusive. */
   readonly #until: Float64Array;
 
   constructor(scenario: Scenario, seed: number) {
@@ -77,17 +76,15 @@ export class World {
     });
     this.current = new Array<Session | null>(this.slots).fill(null);
     this.live = new Uint32Array(this.slots);
-    this.#from = new Float64Array(this.users).fill(Infinity);
     this.#until = new Float64Array(this.users).fill(-Infinity);
   }
 
-  /** Brings `current`, `live` and the counts to `timeMs`. */
+  /** Brings `current`, `live` and the counts to `timeMs`, which may not go back from call to call. */
   advance(timeMs: number): void {
     let count = 0;
-    const from = this.#from;
     const until = this.#until;
     for (let slot = 0; slot < this.users; slot++) {
-      if (timeMs < from[slot]! || timeMs >= until[slot]!) this.#renew(slot, timeMs);
+      if (timeMs >= until[slot]!) this.#renew(slot, timeMs);
       if (this.current[slot]) this.live[count++] = slot;
     }
     this.liveUsers = count;
@@ -105,7 +102,6 @@ export class World {
     const end = timeline.endOf(index);
     const live = timeMs < end;
     this.current[slot] = live ? this.sessionOf(slot, index) : null;
-    this.#from[slot] = live ? timeline.startOf(index) : end;
     this.#until[slot] = live ? end : timeline.startOf(index + 1);
   }
 

@@ -145,6 +145,30 @@ describe('sessions', () => {
     expect(guids.size).toBeGreaterThan(500);
   });
 
+  it('are listed from their first millisecond to the last one before their end', async () => {
+    const { clock, sim } = make('flapping');
+    const handle = await connect(sim);
+    const guids = async () => (await readAll(sim, handle, 'level4')).map((r) => r.hex('guid'));
+    for (let i = 0; i < 40; i++) {
+      const next = sim.liveSessions().reduce((a, b) => (a.endMs <= b.endMs ? a : b));
+      await clock.advance(next.endMs - 1 - clock.monotonicMs());
+      expect(await guids()).toEqual(sim.liveSessions().map((s) => s.guid));
+      expect(await guids()).toContain(next.guid);
+      await clock.advance(1);
+      expect(await guids()).toEqual(sim.liveSessions().map((s) => s.guid));
+      expect(await guids()).not.toContain(next.guid);
+    }
+    await clock.advance(5000);
+    const last = sim.liveSessions().reduce((a, b) => (a.startMs >= b.startMs ? a : b));
+    const fresh = make('flapping');
+    const other = await connect(fresh.sim);
+    await fresh.clock.advance(last.startMs - 1 - fresh.clock.monotonicMs());
+    const guidsThen = async () => (await readAll(fresh.sim, other, 'level4')).map((r) => r.hex('guid'));
+    expect(await guidsThen()).not.toContain(last.guid);
+    await fresh.clock.advance(1);
+    expect(await guidsThen()).toContain(last.guid);
+  });
+
   it('were under way before the simulator began', () => {
     const { clock, sim } = make('small');
     expect(sim.liveSessions().some((s) => s.startMs < clock.monotonicMs() - 600_000)).toBe(true);

@@ -1,0 +1,110 @@
+/**
+ * The folder that the exporter keeps its state in. It holds secrets, so it is made for the exporter's account and the
+ * administrators alone, and one that others can enter is refused.
+ */
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
+import { join, win32 } from 'node:path';
+
+const OTHERS_MODE = 0o077;
+const OWNER_ONLY = 0o700;
+const SECRET_MODE = 0o600;
+const SECRET_BYTES = 32;
+
+/** SYSTEM, Administrators; by SID, as their names are translated on localised Windows. */
+const TRUSTED_SIDS = ['*S-1-5-18', '*S-1-5-32-544'] as const;
+
+/** Makes the folder if it is not there; rejects, saying what to do, if it cannot be made or others can enter it. */
+export function openStorage(path: string): void {
+  const advice = 'choose another folder by --storage.path';
+  let made: string | undefined;
+  try {
+    made = mkdirSync(path, { recursive: true, mode: OWNER_ONLY });
+  } catch (error) {
+    throw new Error(`the storage folder ${path} cannot be made: ${reasonOf(error)}; ${advice}`, {
+      cause: error,
+    });
+  }
+  if (process.platform === 'win32') {
+    if (made !== undefined) restrictOnWindows(path);
+    return;
+  }
+  const stat = statSync(path);
+  if (!stat.isDirectory()) throw new Error(`the storage path ${path} is not a folder; ${advice}`);
+  if ((stat.mode & OTHERS_MODE) !== 0) {
+    throw new Error(`the storage folder ${path} is open to other users; close it by: chmod 700 ${path}`);
+  }
+}
+
+/** The secret of that name, 32 random bytes; made at the first use and never changed after. */
+export function readOrMakeSecret(path: string, name: string): Uint8Array {
+  openStorage(path);
+  const file = join(path, name);
+  try {
+    return readSecret(file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+  // Written aside and linked into place: whoever comes first wins, and no reader sees half a secret.
+  const aside = `${file}.${randomBytes(6).toString('hex')}`;
+  const descriptor = openSync(aside, 'wx', SECRET_MODE);
+  try {
+    writeSync(descriptor, `${randomBytes(SECRET_BYTES).toString('hex')}\n`);
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+  try {
+    linkSync(aside, file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  } finally {
+    unlinkSync(aside);
+  }
+  return readSecret(file);
+}
+
+function readSecret(file: string): Uint8Array {
+  if (process.platform !== 'win32' && (statSync(file).mode & OTHERS_MODE) !== 0) {
+    throw new Error(
+      `the secret ${file} can be read by other users; close it by: chmod 600 ${file}, and replace it if it was read`,
+    );
+  }
+  const text = readFileSync(file, 'latin1').trim();
+  if (!/^[0-9a-f]{64}$/.test(text)) {
+    throw new Error(
+      `the secret ${file} is damaged: 64 hexadecimal digits are expected; delete it to have a new one made`,
+    );
+  }
+  return Buffer.from(text, 'hex');
+}
+
+/** Takes away what the folder inherits and gives it to SYSTEM, Administrators and the account that runs this. */
+function restrictOnWindows(path: string): void {
+  const system = process.env['SystemRoot'] ?? 'C:\\Windows';
+  const account = process.env['USERNAME'];
+  const trusted = account === undefined ? TRUSTED_SIDS : [...TRUSTED_SIDS, account];
+  const grants = trusted.flatMap((who) => ['/grant', `${who}:(OI)(CI)F`]);
+  const icacls = win32.join(system, 'System32', 'icacls.exe');
+  try {
+    execFileSync(icacls, [path, '/inheritance:r', ...grants], { stdio: 'ignore', windowsHide: true });
+  } catch (error) {
+    throw new Error(
+      `the storage folder ${path} cannot be closed to other users (icacls): ${reasonOf(error)}`,
+      { cause: error },
+    );
+  }
+}
+
+const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
