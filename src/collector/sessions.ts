@@ -1,154 +1,194 @@
 /**
- * Tells sessions apart. A connection handle is used again by later connections, so a session is a handle together
- * with its guid and start; its id, the join key of the metrics, is made of the same and never serves another one.
+ * Tells sessions apart and keeps their accounts. A connection handle is used again by later connections, so a session
+ * is a handle together with its guid and start; its id, the join key of the metrics, never serves another one.
  */
 import { createHash } from 'node:crypto';
 import type { ConnectionIdentity, ConnectionsFrame, PortsFrame } from '../model/frames.ts';
 import { NO_SLOT } from '../model/frames.ts';
-import type { Connection, ConnectionTable } from '../model/snapshot.ts';
-import { TUNNELS } from '../model/words.ts';
+import type { Connection, ConnectionCounter, ConnectionTable, LinkTraffic, Totals, UserAccount } from '../model/snapshot.ts';
+import { CONNECTION_COUNTERS } from '../model/snapshot.ts';
 import type { InterfaceType, Role, Tunnel } from '../model/words.ts';
+import { TUNNELS } from '../model/words.ts';
+import { cellOf, CounterLedger, TotalsLedger } from './accounts.ts';
 
 /** When a frame was taken. `uncertaintySeconds`: how much earlier the server may have answered. */
 export interface FrameTime {
   readonly monotonicMs: number;
   readonly wallSeconds: number;
   readonly uncertaintySeconds: number;
+  /** The enumeration took several pages, between which a connection may have slipped through. */
+  readonly torn: boolean;
 }
 
-const NONE = new Uint32Array(0);
-const EMPTY_TABLE: ConnectionTable = {
-  connections: [],
-  startTimeSeconds: NONE,
-  counters: {
-    receivedBytes: NONE,
-    transmittedBytes: NONE,
-    receivedFrames: NONE,
-    transmittedFrames: NONE,
-    switchovers: NONE,
-    crc: NONE,
-    timeout: NONE,
-    alignment: NONE,
-    hardware_overrun: NONE,
-    framing: NONE,
-    buffer_overrun: NONE,
-  },
-  compressionIn: NONE,
-  compressionOut: NONE,
-  quarantine: NONE,
-  dormant: NONE,
-};
+/** What remains of a session after it ended, in case it was only out of sight. */
+interface Trace {
+  readonly id: string;
+  /** Index into the ledger. */
+  readonly index: number;
+  readonly key: Pick<ConnectionIdentity, 'guid' | 'startTicks'>;
+  readonly startTimeSeconds: number;
+  readonly durationSeconds: number;
+  readonly seenAtMs: number;
+}
 
 interface Session {
+  /** '' until its first row is read. */
   id: string;
+  index: number;
   slot: number;
   identity: ConnectionIdentity;
   /** From the port, where the connection's own record cannot tell. */
   portTunnel: Tunnel;
+  cell: number;
   startTimeSeconds: number;
   /** Replaced whenever something in it changes. */
   connection: Connection | undefined;
   durationSeconds: number;
   seenAtMs: number;
   seenIn: number;
+  /** Its end was counted before it came back: not to be counted again. */
+  endCounted: boolean;
+  link: { receivedBytes: number; transmittedBytes: number } | undefined;
+  user: MutableUserAccount | undefined;
 }
+
+type MutableUserAccount = { -readonly [K in keyof UserAccount]: UserAccount[K] };
 
 /** A computed start moves with rounding and delays; within this it keeps its value. */
 const START_TOLERANCE_SECONDS = 2;
 const FLAG_DORMANT = 0x20;
 const IDS_REMEMBERED = 100_000;
+const TRACES_KEPT = 20_000;
+const RECEIVED = CONNECTION_COUNTERS.indexOf('receivedBytes');
+const TRANSMITTED = CONNECTION_COUNTERS.indexOf('transmittedBytes');
 
 export function roleOf(type: InterfaceType): Role {
   if (type === 'client') return 'client';
   return type === 'full_router' || type === 'home_router' ? 'site' : 'other';
 }
 
+export interface SessionTableOptions {
+  /** Keep accounts of users. */
+  readonly users: boolean;
+}
+
 export class SessionTable {
+  readonly #ledger = new CounterLedger();
+  readonly #totals = new TotalsLedger();
+  readonly #links = new Map<string, { receivedBytes: number; transmittedBytes: number }>();
+  readonly #users: Map<string, MutableUserAccount> | undefined;
   readonly #bySlot: (Session | undefined)[] = [];
   readonly #byHandle = new Map<string, Session>();
+  /** Ended sessions by handle, oldest first. */
+  readonly #traces = new Map<string, Trace>();
+  readonly #freeIndices: number[] = [];
+  #indices = 0;
   readonly #ids = new Set<string>();
   #generation = 0;
+  /** The first enumeration has been: what it found is not counted as started. */
+  #primed = false;
+
+  constructor({ users }: SessionTableOptions) {
+    this.#users = users ? new Map() : undefined;
+  }
 
   /** Takes one enumeration in and answers the live sessions, row by row as in the frame. */
   update(frame: ConnectionsFrame, ports: PortsFrame | undefined, time: FrameTime): ConnectionTable {
     this.#generation += 1;
     const { columns, count } = frame;
+    this.#ledger.beginRound(columns, frame.api);
     for (const [slot, identity] of frame.identities) this.#identify(slot, identity);
     if (ports) this.#joinPorts(ports);
-    const connections: Connection[] = new Array<Connection>(count);
-    const dormant = new Uint8Array(count);
-    const startTimeSeconds = new Float64Array(count);
+    const table = tableFor(columns, count);
     for (let row = 0; row < count; row += 1) {
       const slot = columns.slot[row]!;
       const duration = columns.duration[row]!;
       let session = this.#bySlot[slot];
       if (session === undefined) throw new Error(`a connection in slot ${slot} came without an identity`);
-      if (session.seenAtMs > 0 && isAnother(session, duration, time)) session = this.#replace(session);
-      this.#setStart(session, duration, time);
+      if (session.id !== '' && isAnother(session.identity, session, duration, time)) {
+        session = this.#replace(session);
+      }
+      this.#account(session, row, duration, time);
       session.durationSeconds = duration;
       session.seenAtMs = time.monotonicMs;
       session.seenIn = this.#generation;
-      connections[row] = session.connection ??= toConnection(session);
-      startTimeSeconds[row] = session.startTimeSeconds;
-      dormant[row] = columns.flags[row]! & FLAG_DORMANT ? 1 : 0;
+      table.connections[row] = session.connection ??= toConnection(session);
+      table.startTimeSeconds[row] = session.startTimeSeconds;
+      table.dormant[row] = columns.flags[row]! & FLAG_DORMANT ? 1 : 0;
+      for (let c = 0; c < CONNECTION_COUNTERS.length; c += 1) {
+        table.sums[c]![row] = this.#ledger.sum(session.index, c);
+      }
     }
-    this.#forgetEnded();
-    return {
-      connections,
-      startTimeSeconds,
-      counters: {
-        receivedBytes: columns.receivedBytes,
-        transmittedBytes: columns.transmittedBytes,
-        receivedFrames: columns.receivedFrames,
-        transmittedFrames: columns.transmittedFrames,
-        switchovers: columns.switchovers,
-        crc: columns.crc,
-        timeout: columns.timeout,
-        alignment: columns.alignment,
-        hardware_overrun: columns.hardware_overrun,
-        framing: columns.framing,
-        buffer_overrun: columns.buffer_overrun,
-      },
-      compressionIn: columns.compressionIn,
-      compressionOut: columns.compressionOut,
-      quarantine: columns.quarantine,
-      dormant,
-    };
+    this.#endAbsent(time.torn);
+    this.#primed = true;
+    return table;
   }
 
   /** The service has stopped: no session lives. */
   clear(): ConnectionTable {
-    for (const session of this.#byHandle.values()) this.#remove(session);
+    for (const session of this.#byHandle.values()) this.#end(session);
+    this.#primed = true;
     return EMPTY_TABLE;
+  }
+
+  totals(): Totals {
+    return this.#totals.snapshot();
+  }
+
+  /** Traffic of demand-dial links over all their sessions, by interface name. */
+  links(): ReadonlyMap<string, LinkTraffic> {
+    return new Map([...this.#links].map(([name, traffic]) => [name, { ...traffic }]));
+  }
+
+  /** Accounts of users, in the order in which they were first seen; undefined if they are not kept. */
+  users(): readonly UserAccount[] | undefined {
+    return this.#users && [...this.#users.values()].map((account) => ({ ...account }));
+  }
+
+  /** Since the start: counters that wrapped, and byte counters that may have wrapped unseen. */
+  get wraps(): number {
+    return this.#ledger.wraps;
+  }
+
+  get ambiguousDeltas(): number {
+    return this.#ledger.ambiguous;
+  }
+
+  /** Of the newest enumeration, the fastest byte counter that wraps at 2^32; undefined if none does. */
+  get fastestWrappingBytesPerSecond(): number | undefined {
+    return this.#ledger.fastestBytesPerSecond;
   }
 
   #identify(slot: number, identity: ConnectionIdentity): void {
     const known = this.#byHandle.get(identity.handle);
     if (known && isSameSession(known.identity, identity)) {
-      if (known.slot !== slot) {
-        if (this.#bySlot[known.slot] === known) this.#bySlot[known.slot] = undefined;
-        known.slot = slot;
-        this.#bySlot[slot] = known;
-      }
+      if (this.#bySlot[known.slot] === known) this.#bySlot[known.slot] = undefined;
+      known.slot = slot;
+      this.#bySlot[slot] = known;
       known.identity = identity;
       known.connection = undefined;
       return;
     }
-    if (known) this.#remove(known);
+    if (known) this.#end(known);
     this.#add(slot, identity);
   }
 
   #add(slot: number, identity: ConnectionIdentity): Session {
     const session: Session = {
-      id: this.#newId(identity),
+      id: '',
+      index: -1,
       slot,
       identity,
       portTunnel: 'unknown',
+      cell: 0,
       startTimeSeconds: NaN,
       connection: undefined,
       durationSeconds: 0,
       seenAtMs: 0,
       seenIn: 0,
+      endCounted: false,
+      link: undefined,
+      user: undefined,
     };
     this.#bySlot[slot] = session;
     this.#byHandle.set(identity.handle, session);
@@ -157,19 +197,105 @@ export class SessionTable {
 
   /** The handle serves a new connection that looks the same. */
   #replace(session: Session): Session {
-    this.#remove(session);
-    return this.#add(session.slot, session.identity);
+    const { slot, identity } = session;
+    this.#end(session);
+    this.#traces.delete(identity.handle);
+    return this.#add(slot, identity);
   }
 
-  #remove(session: Session): void {
-    if (this.#bySlot[session.slot] === session) this.#bySlot[session.slot] = undefined;
-    if (this.#byHandle.get(session.identity.handle) === session)
-      this.#byHandle.delete(session.identity.handle);
+  /** Books what the session's counters did since it was seen last. */
+  #account(session: Session, row: number, durationSeconds: number, time: FrameTime): void {
+    const opened = session.id === '' && this.#open(session, row, durationSeconds, time);
+    this.#setStart(session, durationSeconds, time);
+    session.cell = cellOf(tunnelOf(session), roleOf(session.identity.interfaceType));
+    if (opened) {
+      if (!this.#primed) return;
+      this.#totals.start(session.cell);
+      if (session.user) session.user.sessionsStarted += 1;
+    } else {
+      this.#ledger.advance(session.index, row, (time.monotonicMs - session.seenAtMs) / 1000);
+    }
+    const { deltas } = this.#ledger;
+    this.#totals.add(session.cell, deltas);
+    for (const account of [session.link, session.user]) {
+      if (!account) continue;
+      account.receivedBytes += deltas[RECEIVED]!;
+      account.transmittedBytes += deltas[TRANSMITTED]!;
+    }
   }
 
-  #forgetEnded(): void {
-    for (const session of this.#byHandle.values())
-      if (session.seenIn !== this.#generation) this.#remove(session);
+  /** Gives a session its id and its place in the ledger. False: it had both already and was only out of sight. */
+  #open(session: Session, row: number, durationSeconds: number, time: FrameTime): boolean {
+    const { identity } = session;
+    this.#enroll(session);
+    const trace = this.#traces.get(identity.handle);
+    this.#traces.delete(identity.handle);
+    if (trace) {
+      const same = isSameSession(trace.key, identity) && !isAnother(trace.key, trace, durationSeconds, time);
+      if (same && this.#ledger.continues(trace.index, row)) {
+        session.id = trace.id;
+        session.index = trace.index;
+        session.startTimeSeconds = trace.startTimeSeconds;
+        session.seenAtMs = trace.seenAtMs;
+        session.endCounted = true;
+        return false;
+      }
+      this.#freeIndices.push(trace.index);
+    }
+    session.id = this.#newId(identity);
+    session.index = this.#freeIndices.pop() ?? this.#indices++;
+    this.#ledger.open(session.index, row);
+    return true;
+  }
+
+  /** Finds the accounts, besides the totals, that the session's traffic belongs to. */
+  #enroll(session: Session): void {
+    const { user, domain, interfaceName, interfaceType } = session.identity;
+    if (roleOf(interfaceType) === 'site') {
+      session.link = this.#links.get(interfaceName) ?? { receivedBytes: 0, transmittedBytes: 0 };
+      this.#links.set(interfaceName, session.link);
+    }
+    if (this.#users && user !== '') {
+      const key = JSON.stringify([user, domain]);
+      session.user = this.#users.get(key);
+      if (!session.user) {
+        session.user = { user, domain, receivedBytes: 0, transmittedBytes: 0, sessionsStarted: 0, connections: 0 };
+        this.#users.set(key, session.user);
+      }
+      session.user.connections += 1;
+    }
+  }
+
+  #endAbsent(torn: boolean): void {
+    for (const session of this.#byHandle.values()) {
+      // A page border may have hidden it; what is absent twice in a row is gone.
+      const unseenFor = this.#generation - session.seenIn;
+      if (unseenFor > (torn ? 1 : 0)) this.#end(session);
+    }
+  }
+
+  #end(session: Session): void {
+    const { identity, slot, id, index } = session;
+    if (this.#bySlot[slot] === session) this.#bySlot[slot] = undefined;
+    if (this.#byHandle.get(identity.handle) === session) this.#byHandle.delete(identity.handle);
+    if (session.user) session.user.connections -= 1;
+    if (id === '') return;
+    if (!session.endCounted) this.#totals.end(session.cell, session.durationSeconds);
+    this.#traces.delete(identity.handle);
+    this.#traces.set(identity.handle, {
+      id,
+      index,
+      key: { guid: identity.guid, startTicks: identity.startTicks },
+      startTimeSeconds: session.startTimeSeconds,
+      durationSeconds: session.durationSeconds,
+      seenAtMs: session.seenAtMs,
+    });
+    if (this.#traces.size <= TRACES_KEPT) return;
+    for (const [handle, trace] of this.#traces) {
+      this.#traces.delete(handle);
+      this.#freeIndices.push(trace.index);
+      break;
+    }
   }
 
   #joinPorts(ports: PortsFrame): void {
@@ -204,33 +330,79 @@ export class SessionTable {
       const id = createHash('sha256').update(tuple).digest('hex').slice(0, 16);
       if (this.#ids.has(id)) continue;
       this.#ids.add(id);
-      if (this.#ids.size > IDS_REMEMBERED)
-        for (const oldest of this.#ids) if (this.#ids.delete(oldest)) break;
+      if (this.#ids.size > IDS_REMEMBERED) for (const oldest of this.#ids) if (this.#ids.delete(oldest)) break;
       return id;
     }
   }
 }
 
-function isSameSession(a: ConnectionIdentity, b: ConnectionIdentity): boolean {
+/** A table whose columns are still to be filled; `sums` are its counters by the order of CONNECTION_COUNTERS. */
+function tableFor(
+  columns: ConnectionsFrame['columns'],
+  count: number,
+): ConnectionTable & {
+  connections: Connection[];
+  startTimeSeconds: Float64Array;
+  dormant: Uint8Array;
+  sums: readonly Float64Array[];
+} {
+  const sums = CONNECTION_COUNTERS.map(() => new Float64Array(count));
+  const counters = Object.fromEntries(CONNECTION_COUNTERS.map((counter, c) => [counter, sums[c]!])) as Record<
+    ConnectionCounter,
+    Float64Array
+  >;
+  return {
+    connections: new Array<Connection>(count),
+    startTimeSeconds: new Float64Array(count),
+    counters,
+    compressionIn: columns.compressionIn,
+    compressionOut: columns.compressionOut,
+    quarantine: columns.quarantine,
+    dormant: new Uint8Array(count),
+    sums,
+  };
+}
+
+const NONE = new Uint32Array(0);
+const EMPTY_TABLE: ConnectionTable = {
+  connections: [],
+  startTimeSeconds: NONE,
+  counters: Object.fromEntries(CONNECTION_COUNTERS.map((counter) => [counter, NONE])) as ConnectionTable['counters'],
+  compressionIn: NONE,
+  compressionOut: NONE,
+  quarantine: NONE,
+  dormant: NONE,
+};
+
+type Key = Pick<ConnectionIdentity, 'guid' | 'startTicks'>;
+
+function isSameSession(a: Key, b: Key): boolean {
   if (a.guid !== b.guid) return false;
   if (a.startTicks === '' || b.startTicks === '' || a.startTicks === b.startTicks) return true;
   return Math.abs(ticksToSeconds(a.startTicks) - ticksToSeconds(b.startTicks)) <= START_TOLERANCE_SECONDS;
 }
 
 /** Without a start time only the duration tells: it cannot shrink, and without a guid it must keep up with time. */
-function isAnother(session: Session, durationSeconds: number, time: FrameTime): boolean {
-  const { guid, startTicks } = session.identity;
+function isAnother(
+  { guid, startTicks }: Key,
+  seen: { durationSeconds: number; seenAtMs: number },
+  durationSeconds: number,
+  time: FrameTime,
+): boolean {
   if (startTicks !== '') return false;
-  if (durationSeconds < session.durationSeconds) return true;
+  if (durationSeconds < seen.durationSeconds) return true;
   if (guid !== '') return false;
-  const elapsed = (time.monotonicMs - session.seenAtMs) / 1000;
-  const expected = session.durationSeconds + elapsed - time.uncertaintySeconds - START_TOLERANCE_SECONDS;
+  const elapsed = (time.monotonicMs - seen.seenAtMs) / 1000;
+  const expected = seen.durationSeconds + elapsed - time.uncertaintySeconds - START_TOLERANCE_SECONDS;
   return durationSeconds < expected;
 }
 
+const tunnelOf = ({ identity, portTunnel }: Session): Tunnel =>
+  identity.tunnel === 'unknown' ? portTunnel : identity.tunnel;
+
 function toConnection(session: Session): Connection {
   const { id, startTimeSeconds } = session;
-  const tunnel = session.identity.tunnel === 'unknown' ? session.portTunnel : session.identity.tunnel;
+  const tunnel = tunnelOf(session);
   // SSTP is encrypted by TLS, below PPP: PPP's "none" would be false, and the API does not tell the cipher.
   const hidden = tunnel === 'sstp' && session.identity.encryption === 'none';
   const identity = hidden ? { ...session.identity, encryption: 'unknown' as const } : session.identity;

@@ -61,8 +61,25 @@ export interface ConnectionTable {
   readonly dormant: ArrayLike<number>;
 }
 
+/** Traffic in bytes since the exporter started. */
+export interface LinkTraffic {
+  readonly receivedBytes: number;
+  readonly transmittedBytes: number;
+}
+
+/** A user's account over all sessions since the exporter started. */
+export interface UserAccount extends LinkTraffic {
+  readonly user: string;
+  readonly domain: string;
+  readonly sessionsStarted: number;
+  /** Live now. */
+  readonly connections: number;
+}
+
 /** Ports by tunnel: how many in each RAS_PORT_CONDITION, and how many a connection holds. */
 export interface PortCounts {
+  /** Sum of dwTotalNumberOfCalls since the exporter started, by tunnel. */
+  readonly calls: ReadonlyMap<Tunnel, number>;
   readonly byCondition: ReadonlyMap<Tunnel, readonly number[]>;
   readonly inUse: ReadonlyMap<Tunnel, number>;
 }
@@ -106,4 +123,9 @@ export interface Snapshot {
   readonly ports: PortCounts | undefined;
   readonly interfaces: readonly InterfaceStatus[] | undefined;
   readonly connections: ConnectionTable | undefined;
+  /** Since the exporter started; there whatever can be read now. */
+  readonly totals: Totals;
+  readonly links: ReadonlyMap<string, LinkTraffic>;
+  /** Undefined unless they are collected. */
+  readonly users: readonly UserAccount[] | undefined;
 }
