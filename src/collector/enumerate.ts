@@ -53,6 +53,8 @@ export async function enumerate(request: EnumerationRequest): Promise<Enumeratio
   const handles = new Set<number>([0]);
   let preferredLength = request.preferredLength ?? PREFER_ALL;
   let resumeHandle = 0;
+  // Of this enumeration alone: the tally may go on from another one.
+  let pages = 0;
   let announced = 0;
   let records = 0;
   let retried = false;
@@ -63,6 +65,7 @@ export async function enumerate(request: EnumerationRequest): Promise<Enumeratio
       if (page.code !== NO_ERROR && page.code !== ERROR_MORE_DATA)
         return { status: 'failed', code: page.code };
       tally.pages += 1;
+      pages += 1;
       const entries = page.entriesRead;
       if (entries > entryBound(preferredLength, stride) || records + entries > MAX_ENTRIES)
         return broken('bad_count');
@@ -74,10 +77,10 @@ export async function enumerate(request: EnumerationRequest): Promise<Enumeratio
     } finally {
       page.buffer?.free();
     }
-    if (tally.pages === 1) announced = page.totalEntries;
+    if (pages === 1) announced = page.totalEntries;
     records += fresh;
     if (page.code === NO_ERROR) {
-      if (tally.pages > 1 && announced > 0 && announced !== records) countAnomaly(tally, 'changed');
+      if (pages > 1 && announced > 0 && announced !== records) countAnomaly(tally, 'changed');
       return { status: 'complete' };
     }
     if (page.entriesRead === 0) {

@@ -46,8 +46,8 @@ export interface ConnectionFamily extends FamilyHead {
 export interface ConnectionSeries {
   readonly labelValue?: string;
   readonly values: (table: ConnectionTable) => ArrayLike<number>;
-  /** Multiplies each value; 1 if absent. */
-  readonly scale?: number;
+  /** Divides each value: exact where multiplying by a fraction is not (57 * 0.01 is 0.5700000000000001). */
+  readonly divisor?: number;
   /** Leaves out zeros. */
   readonly nonZero?: boolean;
   /** Leaves out connections that have no such figure. */
@@ -453,7 +453,7 @@ const CONNECTIONS: readonly Family[] = [
     ).map(([labelValue, column]) => ({
       labelValue,
       values: (table) => table[column],
-      scale: 0.01,
+      divisor: 100,
       where: ({ connection }) => connection.identity.compression !== 'none',
     })),
   },

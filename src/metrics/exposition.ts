@@ -134,7 +134,7 @@ function connectionWriter(family: ConnectionFamily): (view: View, out: ChunkWrit
   return ({ table, connections }, out) => {
     if (!table) return;
     let first = true;
-    for (const { values, scale, nonZero, where, suffix } of series) {
+    for (const { values, divisor, nonZero, where, suffix } of series) {
       const column = values(table);
       for (let row = 0; row < connections.length; row += 1) {
         const connection = connections[row]!;
@@ -147,7 +147,7 @@ function connectionWriter(family: ConnectionFamily): (view: View, out: ChunkWrit
         out.bytes(prefix);
         out.bytes(id);
         out.bytes(suffix);
-        out.value(scale === undefined ? value : value * scale);
+        out.value(divisor === undefined ? value : value / divisor);
       }
     }
   };

@@ -45,10 +45,11 @@ export class ViewMaker {
 
   view(snapshot: Snapshot): View {
     const table = snapshot.connections;
-    const same = this.#last?.table === table;
-    const connections = same
-      ? this.#last!.connections
-      : (table?.connections ?? []).map((each) => this.#show(each));
+    const last = this.#last;
+    const connections =
+      last !== undefined && last.table === table
+        ? last.connections
+        : (table?.connections ?? []).map((each) => this.#show(each));
     const interfaces = snapshot.interfaces && showInterfaces(snapshot.interfaces);
     this.#last = { snapshot, table, connections, interfaces };
     return this.#last;

@@ -49,8 +49,11 @@ const TWO_32 = 4_294_967_296;
 const handleKey = (low: number, high: number): Key =>
   high === 0 ? low : (BigInt(high) << 32n) | BigInt(low);
 
-/** Views over a page; records must be 4-aligned, which native pages and every stride here are. */
-function views(bytes: Uint8Array): { buffer: Buffer; words: Uint32Array } {
+/** Views over `entries` records; they must be 4-aligned, which native pages and every stride here are. */
+function views(bytes: Uint8Array, struct: Struct, entries = 1): { buffer: Buffer; words: Uint32Array } {
+  if (bytes.length < entries * struct.size) {
+    throw new BadLayout(`${entries} records of ${struct.name} were announced in ${bytes.length} bytes`);
+  }
   const aligned = bytes.byteOffset % 4 === 0 ? bytes : Uint8Array.from(bytes);
   return {
     buffer: Buffer.from(aligned.buffer, aligned.byteOffset, aligned.byteLength),
@@ -197,7 +200,7 @@ export class ConnectionDecoder {
   /** Reads one page; answers how many records had a connection handle new to this enumeration. */
   page(bytes: Uint8Array, entries: number): number {
     const plan = this.#plan;
-    const { buffer, words } = views(bytes);
+    const { buffer, words } = views(bytes, plan.struct, entries);
     this.#reserve(this.#rows + entries);
     const columns = this.#columns;
     const targets = this.#targets;
@@ -321,7 +324,8 @@ function sameIdentity(a: ConnectionIdentity, b: ConnectionIdentity): boolean {
 
 const PPP = 1;
 const IKEV2 = 2;
-const LARGEST_INTERFACE_TYPE = 0xff;
+/** Enumerations may grow, but not to where only other fields and heap garbage lie. */
+const LARGEST_ENUM_VALUE = 0xff;
 const LARGEST_QUARANTINE_STATE = 3;
 /** Wide enough for a clock that was set since the connect; any other eight bytes lie far outside. */
 const START_TIME_TOLERANCE_SECONDS = 2 * 86_400;
@@ -342,11 +346,11 @@ function decodeIdentity(
   const remoteAddress = wide('wszRemoteEndpointAddress');
   const quarantine = u32('rasQuarState');
   if (
-    interfaceType > LARGEST_INTERFACE_TYPE ||
+    interfaceType > LARGEST_ENUM_VALUE ||
     quarantine > LARGEST_QUARANTINE_STATE ||
     !isPrintable(remoteAddress)
   ) {
-    throw new BadLayout(`a record of ${struct.name} holds values that the structure cannot have`);
+    throw impossible(struct);
   }
   let startTicks = '';
   let device: Tunnel | undefined;
@@ -430,6 +434,9 @@ function decodeIdentity(
   };
 }
 
+const impossible = (struct: Struct): BadLayout =>
+  new BadLayout(`a record of ${struct.name} holds values that the structure cannot have`);
+
 function isPrintable(text: string): boolean {
   for (let i = 0; i < text.length; i += 1) {
     const unit = text.charCodeAt(i);
@@ -455,7 +462,7 @@ export class PortDecoder {
   }
 
   page(bytes: Uint8Array, entries: number): number {
-    const { buffer, words } = views(bytes);
+    const { buffer, words } = views(bytes, RAS_PORT_0, entries);
     const stride = RAS_PORT_0.size / 4;
     const name = fieldOf(RAS_PORT_0, 'wszDeviceName');
     const word = (path: string): number => offsetOf(RAS_PORT_0, path) / 4;
@@ -470,6 +477,7 @@ export class PortDecoder {
       if (this.#seen.has(port)) continue;
       this.#seen.add(port);
       fresh += 1;
+      if (words[at + condition]! > LARGEST_ENUM_VALUE) throw impossible(RAS_PORT_0);
       const low = words[at + hConnection]!;
       const high = words[at + hConnection + 1]!;
       const held = low !== 0 || high !== 0;
@@ -489,7 +497,7 @@ export class PortDecoder {
       count: this.#port.length,
       port: Uint32Array.from(this.#port),
       tunnel: Uint8Array.from(this.#tunnel),
-      condition: Uint8Array.from(this.#condition, (condition) => Math.min(condition, 0xff)),
+      condition: Uint8Array.from(this.#condition),
       calls: Uint32Array.from(this.#calls),
       held: Uint8Array.from(this.#held),
       slot: Uint32Array.from(this.#slot),
@@ -519,7 +527,7 @@ export class InterfaceDecoder {
   readonly #seen = new Set<Key>();
 
   page(bytes: Uint8Array, entries: number): number {
-    const { buffer, words } = views(bytes);
+    const { buffer, words } = views(bytes, MPR_INTERFACE_0, entries);
     const stride = MPR_INTERFACE_0.size;
     const name = fieldOf(MPR_INTERFACE_0, 'wszInterfaceName');
     let fresh = 0;
@@ -532,13 +540,15 @@ export class InterfaceDecoder {
       this.#seen.add(key);
       fresh += 1;
       const type = u32('dwIfType');
+      const state = u32('dwConnectionState');
+      if (type > LARGEST_ENUM_VALUE || state > LARGEST_ENUM_VALUE) throw impossible(MPR_INTERFACE_0);
       if (!CONFIGURED.has(type)) continue;
       this.interfaces.push({
         handle: readHex64(buffer, at + offsetOf(MPR_INTERFACE_0, 'hInterface')),
         name: readWide(buffer, at + name.offset, name.size),
         type: INTERFACE_TYPES[type] ?? 'unknown',
         enabled: u32('fEnabled') !== 0,
-        state: INTERFACE_STATES[u32('dwConnectionState')] ?? 'unknown',
+        state: INTERFACE_STATES[state] ?? 'unknown',
         unreachableReasons: u32('fUnReachabilityReasons'),
         lastError: u32('dwLastError'),
       });
@@ -547,10 +557,14 @@ export class InterfaceDecoder {
   }
 }
 
+/** 68 years. */
+const LONGEST_UPTIME_SECONDS = 0x7fff_ffff;
+
 /** MPR_SERVER_0 of a running service. */
 export function decodeServer(bytes: Uint8Array): ServerFrame {
-  const { words } = views(bytes);
+  const { words } = views(bytes, MPR_SERVER_0);
   const u32 = (path: string): number => words[offsetOf(MPR_SERVER_0, path) / 4]!;
+  if (u32('dwUpTime') > LONGEST_UPTIME_SECONDS) throw impossible(MPR_SERVER_0);
   return {
     source: 'server',
     running: true,

@@ -124,6 +124,10 @@ export class Host implements SourceReader {
         if (typeof error.outcome === 'string') return { status: error.outcome, report: report() };
         return { status: 'failed', failure: error.outcome, report: report() };
       }
+      if (error instanceof BadLayout) {
+        this.#count('bad_layout');
+        return { status: 'failed', failure: failure('protocol', error.message), report: report() };
+      }
       const message = `reading ${source} failed: ${error instanceof Error ? error.message : String(error)}; ${adviceFor('internal')}`;
       return { status: 'failed', failure: { kind: 'internal', message }, report: report() };
     }
