@@ -34,8 +34,8 @@ export class CounterLedger {
   wraps = 0;
   /** Byte counters that may have wrapped more than once between two polls. */
   ambiguous = 0;
-  /** Fastest byte counter of 32 bits in the present round, in bytes per second. */
-  fastestBytesPerSecond = 0;
+  /** Fastest byte counter of 32 bits in the present round, in bytes per second; undefined if they have more bits. */
+  fastestBytesPerSecond: number | undefined;
   #last = new Float64Array(64 * N);
   #sums = new Float64Array(64 * N);
   #columns: readonly ArrayLike<number>[] = [];
@@ -48,7 +48,7 @@ export class CounterLedger {
   beginRound(columns: ConnectionColumns, api: 'level4' | 'ex'): void {
     this.#columns = CONNECTION_COUNTERS.map((counter) => columns[counter]);
     this.#narrow = api === 'ex' || this.#level4 === 'narrow';
-    this.fastestBytesPerSecond = 0;
+    this.fastestBytesPerSecond = this.#narrow ? 0 : undefined;
   }
 
   /** Takes a new session's counters as they are. */
@@ -133,7 +133,7 @@ export class CounterLedger {
       if (!this.#narrow) continue;
       const delta = this.deltas[bytes]!;
       if (elapsedSeconds > 0) {
-        this.fastestBytesPerSecond = Math.max(this.fastestBytesPerSecond, delta / elapsedSeconds);
+        this.fastestBytesPerSecond = Math.max(this.fastestBytesPerSecond ?? 0, delta / elapsedSeconds);
       }
       if (this.deltas[frames]! * USUAL_FRAME_BYTES >= delta + TWO_32) this.ambiguous += 1;
     }

@@ -3,19 +3,23 @@
  * whatever a source does, there is a snapshot to serve.
  */
 import type { Clock } from '../model/clock.ts';
-import type { Failure, FrameOf, PortsFrame, ReadOutcome, ReadReport, SourceReader } from '../model/frames.ts';
+import type { Failure, FrameOf, ReadOutcome, ReadReport, SourceReader } from '../model/frames.ts';
 import type { Logger } from '../model/logger.ts';
 import type {
   ConnectionTable,
   InterfaceStatus,
+  LinkTraffic,
   PortCounts,
   ServiceStatus,
   Snapshot,
   SourceStatus,
+  Totals,
+  UserAccount,
 } from '../model/snapshot.ts';
-import type { Source, Tunnel } from '../model/words.ts';
-import { PORT_CONDITIONS, SOURCES, TUNNELS } from '../model/words.ts';
+import type { Source } from '../model/words.ts';
+import { SOURCES } from '../model/words.ts';
 import { InterfaceTable } from './interfaces.ts';
+import { PortTable } from './ports.ts';
 import { SessionTable } from './sessions.ts';
 
 export interface PollerOptions {
@@ -28,9 +32,22 @@ export interface PollerOptions {
   readonly minIntervalMs: number;
   /** What was read longer ago than this is not served any more. */
   readonly maxAgeMs: number;
+  /** Keep accounts of users. */
+  readonly users: boolean;
   /** Told of every read, for the exporter's own metrics. */
   readonly onRead: (source: Source, report: ReadReport) => void;
+  /** Told, after a poll, how often counters wrapped in it and how many deltas may hide another wrap. */
+  readonly onWraps: (wraps: number, ambiguous: number) => void;
 }
+
+/** The background poll comes at least this often. */
+const LONGEST_INTERVAL_MS = 30_000;
+const SHORTEST_INTERVAL_MS = 1_000;
+/** Changes come in bursts: after one, the next poll waits for this long since the last. */
+const POKED_INTERVAL_MS = 1_000;
+/** A connection may speed up between two polls: count with a line of 1 Gbit/s, and half of the time to a wrap. */
+const EXPECTED_BYTES_PER_SECOND = 125_000_000;
+const WRAP_BYTES = 4_294_967_296;
 
 /** A verdict of access denied is reused for so long: asking again would change nothing but the server's log. */
 export const DENIED_FOR_MS = 60_000;
@@ -45,13 +62,13 @@ interface SourceState {
 }
 
 const STOPPED: ServiceStatus = { running: false, lanOnly: false, startTimeSeconds: undefined };
-const NO_PORTS: PortCounts = { byCondition: new Map(), inUse: new Map() };
 const START_TOLERANCE_SECONDS = 2;
 
 export class Poller {
   readonly #options: PollerOptions;
   readonly #sources = new Map<Source, SourceState>();
-  readonly #sessions = new SessionTable();
+  readonly #sessions: SessionTable;
+  readonly #portTable = new PortTable();
   readonly #interfaces = new InterfaceTable();
   #inFlight: Promise<void> | undefined;
   #generation = 0;
@@ -61,9 +78,19 @@ export class Poller {
   #ports: PortCounts | undefined;
   #interfaceStatuses: readonly InterfaceStatus[] | undefined;
   #connections: ConnectionTable | undefined;
+  #totals: Totals;
+  #links: ReadonlyMap<string, LinkTraffic>;
+  #users: readonly UserAccount[] | undefined;
+  #stopped = false;
+  #poked = false;
+  #wake: (() => void) | undefined;
 
   constructor(options: PollerOptions) {
     this.#options = options;
+    this.#sessions = new SessionTable({ users: options.users });
+    this.#totals = this.#sessions.totals();
+    this.#links = this.#sessions.links();
+    this.#users = this.#sessions.users();
     for (const source of SOURCES) {
       if (!options.enabled.has(source)) continue;
       this.#sources.set(source, {
@@ -84,16 +111,61 @@ export class Poller {
   async collect(waitMs: number): Promise<Snapshot> {
     const { clock, minIntervalMs } = this.#options;
     if (!this.#inFlight && clock.monotonicMs() - this.#polledAtMs < minIntervalMs) return this.snapshot();
-    const poll = (this.#inFlight ??= this.#poll()
-      .catch((error: unknown) => this.#giveUp(error))
-      .finally(() => {
-        this.#inFlight = undefined;
-        this.#polledAtMs = clock.monotonicMs();
-      }));
+    const poll = this.#join();
     const finished = new AbortController();
     await Promise.race([poll, clock.sleep(waitMs, finished.signal).catch(() => undefined)]);
     finished.abort();
     return this.snapshot();
+  }
+
+  /**
+   * Polls in the background until the signal is aborted: often enough that no counter wraps twice unseen, at once
+   * after `poke`, and not at all while scrapes come as often.
+   */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, minIntervalMs } = this.#options;
+    signal.addEventListener('abort', () => {
+      this.#stopped = true;
+    });
+    while (!signal.aborted) {
+      const poked = this.#poked;
+      const intervalMs = poked ? Math.max(minIntervalMs, POKED_INTERVAL_MS) : this.#intervalMs();
+      const waitMs = this.#polledAtMs + intervalMs - clock.monotonicMs();
+      if (waitMs > 0) await this.#sleep(waitMs, signal);
+      else await this.#join();
+    }
+  }
+
+  /** Something has changed on the server: the background poll comes as soon as it may. */
+  poke(): void {
+    this.#poked = true;
+    this.#wake?.();
+  }
+
+  /** Sleeps until the time is up, the signal is aborted or somebody pokes. */
+  async #sleep(ms: number, signal: AbortSignal): Promise<void> {
+    const awake = new AbortController();
+    this.#wake = () => awake.abort();
+    await this.#options.clock.sleep(ms, AbortSignal.any([signal, awake.signal])).catch(() => undefined);
+    this.#wake = undefined;
+  }
+
+  /** So that the fastest counter cannot wrap twice between two polls. */
+  #intervalMs(): number {
+    const fastest = this.#sessions.fastestWrappingBytesPerSecond;
+    if (fastest === undefined) return LONGEST_INTERVAL_MS;
+    const secondsToWrap = WRAP_BYTES / Math.max(fastest, EXPECTED_BYTES_PER_SECOND);
+    return Math.min(LONGEST_INTERVAL_MS, Math.max(SHORTEST_INTERVAL_MS, (secondsToWrap / 2) * 1000));
+  }
+
+  /** The poll under way, or a new one. Never rejects. */
+  #join(): Promise<void> {
+    return (this.#inFlight ??= this.#poll()
+      .catch((error: unknown) => this.#giveUp(error))
+      .finally(() => {
+        this.#inFlight = undefined;
+        this.#polledAtMs = this.#options.clock.monotonicMs();
+      }));
   }
 
   /** What is known now, with nothing in it that is older than the maximum age. */
@@ -119,10 +191,14 @@ export class Poller {
       ports: fresh('ports') ? this.#ports : undefined,
       interfaces: fresh('interfaces') ? this.#interfaceStatuses : undefined,
       connections: fresh('connections') ? this.#connections : undefined,
+      totals: this.#totals,
+      links: this.#links,
+      users: this.#users,
     };
   }
 
   async #poll(): Promise<void> {
+    this.#poked = false;
     const outcomes = new Map<Source, ReadOutcome>();
     let stopped = false;
     let denied: Failure | undefined;
@@ -159,9 +235,10 @@ export class Poller {
   }
 
   #apply(outcomes: ReadonlyMap<Source, ReadOutcome>, stopped: boolean, denied: Failure | undefined): void {
-    const { clock } = this.#options;
+    const { clock, onWraps } = this.#options;
     const now = clock.monotonicMs();
     const wall = clock.wallSeconds();
+    const { wraps, ambiguousDeltas } = this.#sessions;
     let read = false;
     let lastFailure: Failure | undefined = denied;
     for (const [source, state] of this.#sources) {
@@ -183,6 +260,10 @@ export class Poller {
     }
     if (stopped) this.#applyStopped(wall);
     else this.#applyFrames(outcomes, now, wall);
+    onWraps(this.#sessions.wraps - wraps, this.#sessions.ambiguousDeltas - ambiguousDeltas);
+    this.#totals = this.#sessions.totals();
+    this.#links = this.#sessions.links();
+    this.#users = this.#sessions.users();
     this.#generation += 1;
     if (read) this.#timestampSeconds = wall;
   }
@@ -206,7 +287,7 @@ export class Poller {
 
   #applyStopped(wall: number): void {
     this.#service = STOPPED;
-    this.#ports = this.#ports ? emptied(this.#ports) : NO_PORTS;
+    this.#ports = this.#portTable.stopped(this.#ports);
     this.#connections = this.#sessions.clear();
     this.#interfaceStatuses = this.#interfaces.stopped(wall);
   }
@@ -228,18 +309,19 @@ export class Poller {
       };
     }
     const ports = frameOf('ports');
-    if (ports) this.#ports = countPorts(ports);
+    if (ports) this.#ports = this.#portTable.update(ports);
     else if (outcomes.get('ports')?.status === 'inapplicable') this.#ports = undefined;
     const connections = frameOf('connections');
     if (connections) {
       // A service that was stopped a moment ago answers its enumeration again.
       if (!this.#sources.has('server'))
         this.#service = { running: true, lanOnly: false, startTimeSeconds: undefined };
-      const uncertaintySeconds = outcomes.get('connections')!.report.seconds;
+      const { seconds, pages } = outcomes.get('connections')!.report;
       this.#connections = this.#sessions.update(connections, ports, {
         monotonicMs: now,
         wallSeconds: wall,
-        uncertaintySeconds,
+        uncertaintySeconds: seconds,
+        torn: pages > 1,
       });
     } else if (outcomes.get('connections')?.status === 'inapplicable') {
       this.#connections = undefined;
@@ -251,33 +333,9 @@ export class Poller {
   #log(source: Source, state: SourceState): void {
     const { logger } = this.#options;
     const { problem } = state.status;
-    if (problem === state.loggedProblem) return;
+    if (problem === state.loggedProblem || this.#stopped) return;
     if (problem === undefined) logger.info('source is read again', { source });
     else logger.warn('source cannot be read', { source, problem });
     state.loggedProblem = problem;
   }
-}
-
-function countPorts(frame: PortsFrame): PortCounts {
-  const byCondition = new Map<Tunnel, number[]>();
-  const inUse = new Map<Tunnel, number>();
-  for (let i = 0; i < frame.count; i += 1) {
-    const tunnel = TUNNELS[frame.tunnel[i]!] ?? 'unknown';
-    let conditions = byCondition.get(tunnel);
-    if (!conditions) byCondition.set(tunnel, (conditions = PORT_CONDITIONS.map(() => 0)));
-    const condition = frame.condition[i]!;
-    if (condition < conditions.length) conditions[condition]! += 1;
-    inUse.set(tunnel, (inUse.get(tunnel) ?? 0) + frame.held[i]!);
-  }
-  return { byCondition, inUse };
-}
-
-/** The same tunnels, with no port. */
-function emptied(ports: PortCounts): PortCounts {
-  return {
-    byCondition: new Map(
-      [...ports.byCondition.keys()].map((tunnel) => [tunnel, PORT_CONDITIONS.map(() => 0)]),
-    ),
-    inUse: new Map([...ports.inUse.keys()].map((tunnel) => [tunnel, 0])),
-  };
 }

@@ -5,7 +5,14 @@
 import { createHash } from 'node:crypto';
 import type { ConnectionIdentity, ConnectionsFrame, PortsFrame } from '../model/frames.ts';
 import { NO_SLOT } from '../model/frames.ts';
-import type { Connection, ConnectionCounter, ConnectionTable, LinkTraffic, Totals, UserAccount } from '../model/snapshot.ts';
+import type {
+  Connection,
+  ConnectionCounter,
+  ConnectionTable,
+  LinkTraffic,
+  Totals,
+  UserAccount,
+} from '../model/snapshot.ts';
 import { CONNECTION_COUNTERS } from '../model/snapshot.ts';
 import type { InterfaceType, Role, Tunnel } from '../model/words.ts';
 import { TUNNELS } from '../model/words.ts';
@@ -259,7 +266,14 @@ export class SessionTable {
       const key = JSON.stringify([user, domain]);
       session.user = this.#users.get(key);
       if (!session.user) {
-        session.user = { user, domain, receivedBytes: 0, transmittedBytes: 0, sessionsStarted: 0, connections: 0 };
+        session.user = {
+          user,
+          domain,
+          receivedBytes: 0,
+          transmittedBytes: 0,
+          sessionsStarted: 0,
+          connections: 0,
+        };
         this.#users.set(key, session.user);
       }
       session.user.connections += 1;
@@ -330,7 +344,8 @@ export class SessionTable {
       const id = createHash('sha256').update(tuple).digest('hex').slice(0, 16);
       if (this.#ids.has(id)) continue;
       this.#ids.add(id);
-      if (this.#ids.size > IDS_REMEMBERED) for (const oldest of this.#ids) if (this.#ids.delete(oldest)) break;
+      if (this.#ids.size > IDS_REMEMBERED)
+        for (const oldest of this.#ids) if (this.#ids.delete(oldest)) break;
       return id;
     }
   }
@@ -367,7 +382,10 @@ const NONE = new Uint32Array(0);
 const EMPTY_TABLE: ConnectionTable = {
   connections: [],
   startTimeSeconds: NONE,
-  counters: Object.fromEntries(CONNECTION_COUNTERS.map((counter) => [counter, NONE])) as ConnectionTable['counters'],
+  counters: Object.fromEntries(CONNECTION_COUNTERS.map((counter) => [counter, NONE])) as Record<
+    ConnectionCounter,
+    Uint32Array
+  >,
   compressionIn: NONE,
   compressionOut: NONE,
   quarantine: NONE,
