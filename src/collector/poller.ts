@@ -17,7 +17,7 @@ import type {
   UserAccount,
 } from '../model/snapshot.ts';
 import type { Source } from '../model/words.ts';
-import { SOURCES } from '../model/words.ts';
+import { SOURCES, TUNNELS } from '../model/words.ts';
 import { InterfaceTable } from './interfaces.ts';
 import { PortTable } from './ports.ts';
 import { SessionTable } from './sessions.ts';
@@ -32,8 +32,8 @@ export interface PollerOptions {
   readonly minIntervalMs: number;
   /** What was read longer ago than this is not served any more. */
   readonly maxAgeMs: number;
-  /** Keep accounts of users. */
-  readonly users: boolean;
+  /** Accounts of so many users are kept; 0: none. */
+  readonly userLimit: number;
   /** Told of every read, for the exporter's own metrics. */
   readonly onRead: (source: Source, report: ReadReport) => void;
   /** Told, after a poll, how often counters wrapped in it and how many deltas may hide another wrap. */
@@ -87,7 +87,7 @@ export class Poller {
 
   constructor(options: PollerOptions) {
     this.#options = options;
-    this.#sessions = new SessionTable({ users: options.users });
+    this.#sessions = new SessionTable({ userLimit: options.userLimit });
     this.#totals = this.#sessions.totals();
     this.#links = this.#sessions.links();
     this.#users = this.#sessions.users();
@@ -191,6 +191,7 @@ export class Poller {
       ports: fresh('ports') ? this.#ports : undefined,
       interfaces: fresh('interfaces') ? this.#interfaceStatuses : undefined,
       connections: fresh('connections') ? this.#connections : undefined,
+      portTunnels: TUNNELS.filter((tunnel) => this.#ports?.byCondition.has(tunnel)),
       totals: this.#totals,
       links: this.#links,
       users: this.#users,

@@ -66,6 +66,8 @@ const START_TOLERANCE_SECONDS = 2;
 const FLAG_DORMANT = 0x20;
 const IDS_REMEMBERED = 100_000;
 const TRACES_KEPT = 20_000;
+/** Key of the account of users beyond the limit: no JSON, so no user's. */
+const OTHER_USERS = 'other';
 const RECEIVED = CONNECTION_COUNTERS.indexOf('receivedBytes');
 const TRANSMITTED = CONNECTION_COUNTERS.indexOf('transmittedBytes');
 
@@ -75,15 +77,16 @@ export function roleOf(type: InterfaceType): Role {
 }
 
 export interface SessionTableOptions {
-  /** Keep accounts of users. */
-  readonly users: boolean;
+  /** Accounts of so many users are kept, the first that come; those of all others in one more. 0: none. */
+  readonly userLimit: number;
 }
 
 export class SessionTable {
   readonly #ledger = new CounterLedger();
   readonly #totals = new TotalsLedger();
   readonly #links = new Map<string, { receivedBytes: number; transmittedBytes: number }>();
-  readonly #users: Map<string, MutableUserAccount> | undefined;
+  readonly #userLimit: number;
+  readonly #users = new Map<string, MutableUserAccount>();
   readonly #bySlot: (Session | undefined)[] = [];
   readonly #byHandle = new Map<string, Session>();
   /** Ended sessions by handle, oldest first. */
@@ -95,8 +98,8 @@ export class SessionTable {
   /** The first enumeration has been: what it found is not counted as started. */
   #primed = false;
 
-  constructor({ users }: SessionTableOptions) {
-    this.#users = users ? new Map() : undefined;
+  constructor({ userLimit }: SessionTableOptions) {
+    this.#userLimit = userLimit;
   }
 
   /** Takes one enumeration in and answers the live sessions, row by row as in the frame. */
@@ -149,7 +152,8 @@ export class SessionTable {
 
   /** Accounts of users, in the order in which they were first seen; undefined if they are not kept. */
   users(): readonly UserAccount[] | undefined {
-    return this.#users && [...this.#users.values()].map((account) => ({ ...account }));
+    if (this.#userLimit === 0) return undefined;
+    return [...this.#users.values()].map((account) => ({ ...account }));
   }
 
   /** Since the start: counters that wrapped, and byte counters that may have wrapped unseen. */
@@ -262,22 +266,30 @@ export class SessionTable {
       session.link = this.#links.get(interfaceName) ?? { receivedBytes: 0, transmittedBytes: 0 };
       this.#links.set(interfaceName, session.link);
     }
-    if (this.#users && user !== '') {
-      const key = JSON.stringify([user, domain]);
-      session.user = this.#users.get(key);
-      if (!session.user) {
-        session.user = {
-          user,
-          domain,
-          receivedBytes: 0,
-          transmittedBytes: 0,
-          sessionsStarted: 0,
-          connections: 0,
-        };
-        this.#users.set(key, session.user);
-      }
+    if (this.#userLimit > 0 && user !== '') {
+      session.user = this.#userAccount(user, domain);
       session.user.connections += 1;
     }
+  }
+
+  #userAccount(user: string, domain: string): MutableUserAccount {
+    const own = JSON.stringify([user, domain]);
+    const other = !this.#users.has(own) && this.#users.size >= this.#userLimit;
+    const key = other ? OTHER_USERS : own;
+    let account = this.#users.get(key);
+    if (!account) {
+      const names = other ? { user: '', domain: '' } : { user, domain };
+      account = {
+        ...names,
+        other,
+        receivedBytes: 0,
+        transmittedBytes: 0,
+        sessionsStarted: 0,
+        connections: 0,
+      };
+      this.#users.set(key, account);
+    }
+    return account;
   }
 
   #endAbsent(torn: boolean): void {

@@ -2,8 +2,9 @@
  * The catalogue: every family of a server's snapshot with its name, help, type, labels and the way from a view to
  * its samples. Every output and docs/metrics.md come out of this table.
  */
-import type { ConnectionTable } from '../model/snapshot.ts';
-import type { Role, Tunnel } from '../model/words.ts';
+import { CONNECTION_COUNTERS, SESSION_DURATION_BOUNDS } from '../model/snapshot.ts';
+import type { ConnectionCounter } from '../model/snapshot.ts';
+import type { Tunnel } from '../model/words.ts';
 import {
   AUTHS,
   ERROR_KINDS,
@@ -11,17 +12,16 @@ import {
   PORT_CONDITIONS,
   QUARANTINE_STATES,
   ROLES,
+  SOURCES,
   TUNNELS,
   UNREACHABLE_REASONS,
 } from '../model/words.ts';
-import type { View, VisibleConnection, VisibleInterface } from './labels.ts';
-
-export type MetricType = 'gauge' | 'counter';
+import type { ShownTable, View, VisibleConnection, VisibleInterface, VisibleUser } from './labels.ts';
 
 interface FamilyHead {
   /** Full Prometheus name, with unit and _total. */
   readonly name: string;
-  readonly type: MetricType;
+  readonly type: 'gauge' | 'counter' | 'histogram';
   /** Says what it is, its unit if the name does not, and the field that it comes from. */
   readonly help: string;
 }
@@ -36,6 +36,21 @@ export interface SampleFamily extends FamilyHead {
   readonly collect: (view: View, emit: Emit) => void;
 }
 
+/** Takes one histogram: counts per bucket, not cumulated, the one without bound last. */
+export type EmitHistogram = (
+  counts: ArrayLike<number>,
+  sum: number,
+  ...labelValues: readonly string[]
+) => void;
+
+export interface HistogramFamily extends FamilyHead {
+  readonly kind: 'histogram';
+  readonly labels: readonly string[];
+  /** Upper bounds, without the infinite one. */
+  readonly bounds: readonly number[];
+  readonly collect: (view: View, emit: EmitHistogram) => void;
+}
+
 /** Numbers per connection: the label `connection`, at most one more with a fixed value per series. */
 export interface ConnectionFamily extends FamilyHead {
   readonly kind: 'connections';
@@ -45,9 +60,12 @@ export interface ConnectionFamily extends FamilyHead {
 
 export interface ConnectionSeries {
   readonly labelValue?: string;
-  readonly values: (table: ConnectionTable) => ArrayLike<number>;
-  /** Divides each value: exact where multiplying by a fraction is not (57 * 0.01 is 0.5700000000000001). */
-  readonly divisor?: number;
+  /** Aligned with the shown connections. */
+  readonly values: (shown: ShownTable) => ArrayLike<number>;
+  /** Index of the counter, of which the connections that are not shown have a row of their own. */
+  readonly counter?: number;
+  /** Multiplies each value; 1 if absent. */
+  readonly scale?: number;
   /** Leaves out zeros. */
   readonly nonZero?: boolean;
   /** Leaves out connections that have no such figure. */
@@ -61,13 +79,13 @@ export interface IdentityFamily extends FamilyHead {
   readonly texts: (connection: VisibleConnection) => readonly string[];
 }
 
-export type Family = SampleFamily | ConnectionFamily | IdentityFamily;
+export type Family = SampleFamily | HistogramFamily | ConnectionFamily | IdentityFamily;
 
 const flag = (value: boolean): number => (value ? 1 : 0);
 
 function samples(
   name: string,
-  type: MetricType,
+  type: 'gauge' | 'counter',
   labels: readonly string[],
   help: string,
   collect: SampleFamily['collect'],
@@ -78,13 +96,13 @@ function samples(
 /** One sample per configured interface, or none where `value` is undefined. */
 function perInterface(
   name: string,
-  type: MetricType,
+  type: 'gauge' | 'counter',
   help: string,
-  value: (status: VisibleInterface['status']) => number | undefined,
+  value: (each: VisibleInterface) => number | undefined,
 ): SampleFamily {
   return samples(name, type, ['interface'], help, (view, emit) => {
     for (const each of view.interfaces ?? []) {
-      const number = value(each.status);
+      const number = value(each);
       if (number !== undefined) emit(number, each.name);
     }
   });
@@ -92,38 +110,56 @@ function perInterface(
 
 function perConnection(
   name: string,
-  type: MetricType,
+  type: 'gauge' | 'counter',
   help: string,
   series: ConnectionSeries,
 ): ConnectionFamily {
   return { kind: 'connections', name, type, help, series: [series] };
 }
 
-/** Tunnels that the server has ports for, in the contract's order. */
-function portTunnels(view: View): readonly Tunnel[] {
-  const { ports } = view.snapshot;
-  return ports ? TUNNELS.filter((tunnel) => ports.byCondition.has(tunnel)) : [];
+/** The column of a counter, with the row of what is not shown. */
+function ofCounter(counter: ConnectionCounter): Pick<ConnectionSeries, 'values' | 'counter'> {
+  const index = CONNECTION_COUNTERS.indexOf(counter);
+  return { values: (shown) => shown.counters[index]!, counter: index };
 }
 
-/** Counts connections by tunnel and role, with zeros for every tunnel that the server has ports for. */
-function byTunnelAndRole(view: View, emit: Emit, counts: (row: number) => boolean): void {
-  if (!view.table) return;
-  const cells = new Map<string, number>();
-  const key = (tunnel: Tunnel, role: Role): string => `${tunnel} ${role}`;
-  for (const tunnel of portTunnels(view)) {
-    cells.set(key(tunnel, 'client'), 0);
-    cells.set(key(tunnel, 'site'), 0);
-  }
-  view.table.connections.forEach(({ tunnel, role }, row) => {
-    const cell = key(tunnel, role);
-    cells.set(cell, (cells.get(cell) ?? 0) + flag(counts(row)));
+/** Tunnels that the server has ports for, in the contract's order. */
+function portTunnels(view: View): readonly Tunnel[] {
+  return view.snapshot.ports ? view.snapshot.portTunnels : [];
+}
+
+const SITE_AND_CLIENT: ReadonlySet<string> = new Set(['client', 'site']);
+
+/**
+ * Emits a value per tunnel and role: of every pair that has one, and zeros for clients and sites of every tunnel that
+ * the server has ports for.
+ */
+function perCell(view: View, emit: Emit, value: (cell: number) => number): void {
+  const known = new Set(view.snapshot.portTunnels);
+  TUNNELS.forEach((tunnel, t) => {
+    ROLES.forEach((role, r) => {
+      const number = value(t * ROLES.length + r);
+      if (number !== 0 || (known.has(tunnel) && SITE_AND_CLIENT.has(role))) emit(number, tunnel, role);
+    });
   });
-  for (const tunnel of TUNNELS) {
-    for (const role of ROLES) {
-      const count = cells.get(key(tunnel, role));
-      if (count !== undefined) emit(count, tunnel, role);
-    }
-  }
+}
+
+function perCellTotal(name: string, help: string, counter: ConnectionCounter): SampleFamily {
+  const index = CONNECTION_COUNTERS.indexOf(counter);
+  return samples(name, 'counter', ['tunnel', 'role'], help, (view, emit) =>
+    perCell(view, emit, (cell) => view.snapshot.totals.sums[cell * CONNECTION_COUNTERS.length + index]!),
+  );
+}
+
+function perUser(
+  name: string,
+  type: 'gauge' | 'counter',
+  help: string,
+  value: (user: VisibleUser) => number,
+): SampleFamily {
+  return samples(name, type, ['user', 'domain'], help, (view, emit) => {
+    for (const each of view.users ?? []) emit(value(each), each.user, each.domain);
+  });
 }
 
 const SERVER: readonly Family[] = [
@@ -140,8 +176,9 @@ const SERVER: readonly Family[] = [
     ['source'],
     'Whether the newest enumeration of the source succeeded. Absent where the server has no such part.',
     (view, emit) => {
-      for (const [source, status] of Object.entries(view.snapshot.sources)) {
-        if (status.up !== undefined) emit(flag(status.up), source);
+      for (const source of SOURCES) {
+        const up = view.snapshot.sources[source]?.up;
+        if (up !== undefined) emit(flag(up), source);
       }
     },
   ),
@@ -151,8 +188,9 @@ const SERVER: readonly Family[] = [
     ['source'],
     'How long the newest enumeration of the source took.',
     (view, emit) => {
-      for (const [source, status] of Object.entries(view.snapshot.sources)) {
-        if (status.durationSeconds !== undefined) emit(status.durationSeconds, source);
+      for (const source of SOURCES) {
+        const seconds = view.snapshot.sources[source]?.durationSeconds;
+        if (seconds !== undefined) emit(seconds, source);
       }
     },
   ),
@@ -212,30 +250,41 @@ const SERVER: readonly Family[] = [
     },
   ),
   samples(
+    'rras_port_calls_total',
+    'counter',
+    ['tunnel'],
+    'Calls that the ports served, those of sessions too short to be seen included (RAS_PORT_0 dwTotalNumberOfCalls).',
+    (view, emit) => {
+      for (const tunnel of portTunnels(view)) emit(view.snapshot.ports!.calls.get(tunnel) ?? 0, tunnel);
+    },
+  ),
+  samples(
     'rras_connections',
     'gauge',
     ['tunnel', 'role'],
     'Connections, the dormant ones included (MprAdminConnectionEnum, MprAdminConnectionEnumEx).',
-    (view, emit) => byTunnelAndRole(view, emit, () => true),
+    (view, emit) => {
+      const { aggregates } = view;
+      if (aggregates) perCell(view, emit, (cell) => aggregates.connections[cell]!);
+    },
   ),
   samples(
     'rras_dormant_connections',
     'gauge',
     ['tunnel', 'role'],
     'IKEv2 connections whose peer cannot be reached at the moment (dwConnectionFlags RAS_FLAGS_DORMANT).',
-    (view, emit) => byTunnelAndRole(view, emit, (row) => view.table!.dormant[row] !== 0),
+    (view, emit) => {
+      const { aggregates } = view;
+      if (aggregates) perCell(view, emit, (cell) => aggregates.dormant[cell]!);
+    },
   ),
   samples(
     'rras_auth_connections',
     'gauge',
     ['auth'],
     'Connections by authentication method (dwAuthenticationProtocol, dwAuthenticationData, dwEapTypeId).',
-    (view, emit) => {
-      const counts = new Map<string, number>();
-      for (const { identity } of view.table?.connections ?? []) {
-        counts.set(identity.auth, (counts.get(identity.auth) ?? 0) + 1);
-      }
-      for (const auth of AUTHS) if (counts.has(auth)) emit(counts.get(auth)!, auth);
+    ({ aggregates }, emit) => {
+      for (const auth of AUTHS) if (aggregates?.auth.has(auth)) emit(aggregates.auth.get(auth)!, auth);
     },
   ),
   samples(
@@ -243,11 +292,10 @@ const SERVER: readonly Family[] = [
     'gauge',
     ['state'],
     'Connections that are quarantined, on probation or not capable of it (rasQuarState).',
-    (view, emit) => {
-      const counts = QUARANTINE_STATES.map(() => 0);
-      for (const state of view.table?.quarantine ?? []) counts[state]! += 1;
+    ({ aggregates }, emit) => {
       QUARANTINE_STATES.forEach((state, i) => {
-        if (state !== 'normal' && counts[i]! > 0) emit(counts[i]!, state);
+        const count = aggregates?.quarantine[i] ?? 0;
+        if (state !== 'normal' && count > 0) emit(count, state);
       });
     },
   ),
@@ -256,15 +304,107 @@ const SERVER: readonly Family[] = [
     'gauge',
     [],
     'Distinct users that are connected (wszUserName with wszLogonDomain).',
-    (view, emit) => {
-      if (!view.table) return;
-      const users = new Set<string>();
-      for (const { identity } of view.table.connections) {
-        if (identity.user !== '') users.add(`${identity.domain.length} ${identity.domain}${identity.user}`);
-      }
-      emit(users.size);
+    ({ aggregates }, emit) => {
+      if (aggregates) emit(aggregates.users);
     },
   ),
+  samples(
+    'rras_hidden_connections',
+    'gauge',
+    [],
+    'Connections that are not shown one by one (--collector.connections.detail, --collector.connections.limit).',
+    ({ shown }, emit) => {
+      if (shown) emit(shown.hidden);
+    },
+  ),
+];
+
+const TOTALS: readonly Family[] = [
+  perCellTotal(
+    'rras_received_bytes_total',
+    'Bytes that the server received over all sessions since the exporter started (dwBytesRcved, ullBytesRcved).',
+    'receivedBytes',
+  ),
+  perCellTotal(
+    'rras_transmitted_bytes_total',
+    'Bytes that the server transmitted over all sessions since the exporter started (dwBytesXmited, ullBytesXmited).',
+    'transmittedBytes',
+  ),
+  perCellTotal(
+    'rras_received_frames_total',
+    'Frames that the server received over all sessions since the exporter started (dwFramesRcved).',
+    'receivedFrames',
+  ),
+  perCellTotal(
+    'rras_transmitted_frames_total',
+    'Frames that the server transmitted over all sessions since the exporter started (dwFramesXmited).',
+    'transmittedFrames',
+  ),
+  samples(
+    'rras_errors_total',
+    'counter',
+    ['tunnel', 'role', 'kind'],
+    'Errors over all sessions since the exporter started (dwCrcErr, dwTimeoutErr, dwAlignmentErr, dwHardwareOverrunErr, dwFramingErr, dwBufferOverrunErr).',
+    (view, emit) => {
+      for (const kind of ERROR_KINDS) {
+        const index = CONNECTION_COUNTERS.indexOf(kind);
+        perCell(
+          view,
+          (value, tunnel, role) => emit(value, tunnel!, role!, kind),
+          (cell) => view.snapshot.totals.sums[cell * CONNECTION_COUNTERS.length + index]!,
+        );
+      }
+    },
+  ),
+  samples(
+    'rras_switchovers_total',
+    'counter',
+    ['tunnel', 'role'],
+    'MOBIKE moves of IKEv2 connections to other addresses since the exporter started (dwNumSwitchOvers).',
+    (view, emit) => {
+      const index = CONNECTION_COUNTERS.indexOf('switchovers');
+      perCell(
+        view,
+        (value, tunnel, role) => {
+          if (tunnel === 'ikev2') emit(value, tunnel, role!);
+        },
+        (cell) => view.snapshot.totals.sums[cell * CONNECTION_COUNTERS.length + index]!,
+      );
+    },
+  ),
+  samples(
+    'rras_sessions_started_total',
+    'counter',
+    ['tunnel', 'role'],
+    'Sessions that began since the exporter started, as far as polls saw them (hConnection with guid and start).',
+    (view, emit) => perCell(view, emit, (cell) => view.snapshot.totals.started[cell]!),
+  ),
+  samples(
+    'rras_sessions_ended_total',
+    'counter',
+    ['tunnel', 'role'],
+    'Sessions that ended since the exporter started, as far as polls saw them (hConnection with guid and start).',
+    (view, emit) => perCell(view, emit, (cell) => view.snapshot.totals.ended[cell]!),
+  ),
+  {
+    kind: 'histogram',
+    name: 'rras_session_duration_seconds',
+    type: 'histogram',
+    help: 'How long the sessions lasted that ended since the exporter started (dwConnectDuration).',
+    labels: ['tunnel', 'role'],
+    bounds: SESSION_DURATION_BOUNDS,
+    collect: ({ snapshot: { totals, portTunnels: known } }, emit) => {
+      const buckets = SESSION_DURATION_BOUNDS.length + 1;
+      TUNNELS.forEach((tunnel, t) => {
+        ROLES.forEach((role, r) => {
+          const cell = t * ROLES.length + r;
+          if (totals.ended[cell] === 0 && !(known.includes(tunnel) && SITE_AND_CLIENT.has(role))) return;
+          const counts = totals.durations.subarray(cell * buckets, (cell + 1) * buckets);
+          emit(counts, totals.durationSums[cell]!, tunnel, role);
+        });
+      });
+    },
+  },
 ];
 
 const INTERFACES: readonly Family[] = [
@@ -281,19 +421,19 @@ const INTERFACES: readonly Family[] = [
     'rras_interface_up',
     'gauge',
     'Whether the interface is connected (MPR_INTERFACE_0 dwConnectionState); 0 is normal for an idle on-demand link.',
-    (status) => flag(status.state === 'connected'),
+    ({ status }) => flag(status.state === 'connected'),
   ),
   perInterface(
     'rras_interface_persistent',
     'gauge',
     'Whether the interface is expected to stay up (MPR_INTERFACE_2 dwIdleDisconnectSeconds). Absent where nothing tells.',
-    (status) => (status.persistent === undefined ? undefined : flag(status.persistent)),
+    ({ status }) => (status.persistent === undefined ? undefined : flag(status.persistent)),
   ),
   perInterface(
     'rras_interface_enabled',
     'gauge',
     'Whether the interface is enabled (MPR_INTERFACE_0 fEnabled).',
-    (status) => flag(status.enabled),
+    ({ status }) => flag(status.enabled),
   ),
   samples(
     'rras_interface_state',
@@ -323,25 +463,67 @@ const INTERFACES: readonly Family[] = [
     'rras_interface_last_error',
     'gauge',
     'Win32 or RAS code of the last failed attempt, 0 for none (MPR_INTERFACE_0 dwLastError).',
-    (status) => status.lastError,
+    ({ status }) => status.lastError,
   ),
   perInterface(
     'rras_interface_state_change_timestamp_seconds',
     'gauge',
     'Unix time at which a change of state was last seen. Absent until there was one.',
-    (status) => status.stateChangeSeconds,
+    ({ status }) => status.stateChangeSeconds,
   ),
   perInterface(
     'rras_interface_state_changes_total',
     'counter',
     'Changes of the state of the interface that were seen (MPR_INTERFACE_0 dwConnectionState).',
-    (status) => status.stateChanges,
+    ({ status }) => status.stateChanges,
   ),
   perInterface(
     'rras_interface_dial_failures_total',
     'counter',
     'Dials that were seen to end with an error (MPR_INTERFACE_0 dwConnectionState, dwLastError).',
-    (status) => status.dialFailures,
+    ({ status }) => status.dialFailures,
+  ),
+];
+
+const INTERFACE_TRAFFIC: readonly Family[] = [
+  perInterface(
+    'rras_interface_received_bytes_total',
+    'counter',
+    'Bytes received over the demand-dial link in all its sessions since the exporter started (dwBytesRcved, ullBytesRcved).',
+    ({ receivedBytes }) => receivedBytes,
+  ),
+  perInterface(
+    'rras_interface_transmitted_bytes_total',
+    'counter',
+    'Bytes transmitted over the demand-dial link in all its sessions since the exporter started (dwBytesXmited, ullBytesXmited).',
+    ({ transmittedBytes }) => transmittedBytes,
+  ),
+];
+
+const USERS: readonly Family[] = [
+  perUser(
+    'rras_user_received_bytes_total',
+    'counter',
+    'Bytes received from the user in all sessions since the exporter started (dwBytesRcved, ullBytesRcved).',
+    ({ receivedBytes }) => receivedBytes,
+  ),
+  perUser(
+    'rras_user_transmitted_bytes_total',
+    'counter',
+    'Bytes transmitted to the user in all sessions since the exporter started (dwBytesXmited, ullBytesXmited).',
+    ({ transmittedBytes }) => transmittedBytes,
+  ),
+  perUser(
+    'rras_user_sessions_started_total',
+    'counter',
+    'Sessions of the user that began since the exporter started (wszUserName, wszLogonDomain).',
+    ({ sessionsStarted }) => sessionsStarted,
+  ),
+  perUser(
+    'rras_user_connections',
+    'gauge',
+    'Connections of the user (wszUserName, wszLogonDomain).',
+    ({ connections }) => connections,
   ),
 ];
 
@@ -365,17 +547,17 @@ const CONNECTIONS: readonly Family[] = [
       'tunnel_address',
       'tunnel_address_v6',
     ],
-    texts: ({ connection: { identity, tunnel, role }, ...visible }) => [
+    texts: (visible) => [
       visible.user,
       visible.domain,
       visible.computer,
       visible.interfaceName,
-      identity.interfaceType,
-      tunnel,
-      role,
-      identity.auth,
-      identity.encryption,
-      identity.compression,
+      visible.interfaceType,
+      visible.tunnel,
+      visible.role,
+      visible.auth,
+      visible.encryption,
+      visible.compression,
       visible.tunnelAddress,
       visible.tunnelAddressV6,
     ],
@@ -392,31 +574,31 @@ const CONNECTIONS: readonly Family[] = [
     'rras_connection_start_time_seconds',
     'gauge',
     'Unix time at which the connection began (RAS_CONNECTION_4 connectionStartTime, else dwConnectDuration).',
-    { values: (table) => table.startTimeSeconds },
+    { values: (shown) => shown.startTimeSeconds },
   ),
   perConnection(
     'rras_connection_received_bytes_total',
     'counter',
     'Bytes that the server received over the connection (dwBytesRcved, ullBytesRcved).',
-    { values: (table) => table.counters.receivedBytes },
+    ofCounter('receivedBytes'),
   ),
   perConnection(
     'rras_connection_transmitted_bytes_total',
     'counter',
     'Bytes that the server transmitted over the connection (dwBytesXmited, ullBytesXmited).',
-    { values: (table) => table.counters.transmittedBytes },
+    ofCounter('transmittedBytes'),
   ),
   perConnection(
     'rras_connection_received_frames_total',
     'counter',
     'Frames that the server received over the connection (dwFramesRcved).',
-    { values: (table) => table.counters.receivedFrames },
+    ofCounter('receivedFrames'),
   ),
   perConnection(
     'rras_connection_transmitted_frames_total',
     'counter',
     'Frames that the server transmitted over the connection (dwFramesXmited).',
-    { values: (table) => table.counters.transmittedFrames },
+    ofCounter('transmittedFrames'),
   ),
   {
     kind: 'connections',
@@ -426,7 +608,7 @@ const CONNECTIONS: readonly Family[] = [
     label: 'kind',
     series: ERROR_KINDS.map((kind) => ({
       labelValue: kind,
-      values: (table) => table.counters[kind],
+      ...ofCounter(kind),
       nonZero: true,
     })),
   },
@@ -435,8 +617,8 @@ const CONNECTIONS: readonly Family[] = [
     'counter',
     'MOBIKE moves of an IKEv2 connection to other addresses (dwNumSwitchOvers).',
     {
-      values: (table) => table.counters.switchovers,
-      where: ({ connection }) => connection.tunnel === 'ikev2',
+      ...ofCounter('switchovers'),
+      where: ({ tunnel }) => tunnel === 'ikev2',
     },
   ),
   {
@@ -452,17 +634,24 @@ const CONNECTIONS: readonly Family[] = [
       ] as const
     ).map(([labelValue, column]) => ({
       labelValue,
-      values: (table) => table[column],
+      values: (shown: ShownTable) => shown[column],
       divisor: 100,
-      where: ({ connection }) => connection.identity.compression !== 'none',
+      where: ({ compression }: VisibleConnection) => compression !== 'none',
     })),
   },
   perConnection(
     'rras_connection_dormant',
     'gauge',
     'Whether the peer of an IKEv2 connection cannot be reached at the moment (dwConnectionFlags RAS_FLAGS_DORMANT).',
-    { values: (table) => table.dormant },
+    { values: (shown) => shown.dormant },
   ),
 ];
 
-export const CATALOGUE: readonly Family[] = [...SERVER, ...INTERFACES, ...CONNECTIONS];
+export const CATALOGUE: readonly Family[] = [
+  ...SERVER,
+  ...TOTALS,
+  ...INTERFACES,
+  ...INTERFACE_TRAFFIC,
+  ...USERS,
+  ...CONNECTIONS,
+];

@@ -1,34 +1,88 @@
 /**
  * What of a snapshot may be shown, and how: the one place through which every name and address passes on its way to
- * an output.
+ * an output, and where it is decided which connections are shown one by one.
  */
-import type { Connection, ConnectionTable, InterfaceStatus, Snapshot } from '../model/snapshot.ts';
+import type { Connection, ConnectionTable, InterfaceStatus, Snapshot, Totals } from '../model/snapshot.ts';
+import { QUARANTINE_STATES, ROLES, TUNNELS } from '../model/words.ts';
+import type { Privacy } from './privacy.ts';
+import { showAddress, showName } from './privacy.ts';
+import { ShownConnections } from './shown-connections.ts';
+import type { Detail } from './shown-connections.ts';
 
 /** A connection's label values, fit for any output. */
 export interface VisibleConnection {
-  readonly connection: Connection;
+  readonly id: string;
   readonly user: string;
   readonly domain: string;
   readonly computer: string;
   readonly interfaceName: string;
+  readonly interfaceType: string;
+  readonly tunnel: string;
+  readonly role: string;
+  readonly auth: string;
+  readonly encryption: string;
+  readonly compression: string;
   readonly tunnelAddress: string;
   readonly tunnelAddressV6: string;
   readonly remoteAddress: string;
   readonly localAddress: string;
+  /** Unix seconds. */
+  readonly startTimeSeconds: number;
 }
 
 export interface VisibleInterface {
-  readonly status: InterfaceStatus;
+  readonly status: Omit<InterfaceStatus, 'name'>;
   /** Unique among the interfaces of the view. */
   readonly name: string;
+  /** Traffic of a demand-dial link since the exporter started; undefined for other interfaces. */
+  readonly receivedBytes: number | undefined;
+  readonly transmittedBytes: number | undefined;
 }
 
-/** A snapshot as the outputs see it. Row i of `table`'s columns belongs to `connections[i]`. */
-export interface View {
-  readonly snapshot: Snapshot;
-  readonly table: ConnectionTable | undefined;
+export interface VisibleUser {
+  readonly user: string;
+  readonly domain: string;
+  readonly receivedBytes: number;
+  readonly transmittedBytes: number;
+  readonly sessionsStarted: number;
+  readonly connections: number;
+}
+
+/** Connections that are shown one by one; element i of each column belongs to `connections[i]`. */
+export interface ShownTable {
   readonly connections: readonly VisibleConnection[];
+  /** By the order of CONNECTION_COUNTERS. */
+  readonly counters: readonly ArrayLike<number>[];
+  /** Percent, compressed over uncompressed. */
+  readonly compressionIn: ArrayLike<number>;
+  readonly compressionOut: ArrayLike<number>;
+  readonly dormant: ArrayLike<number>;
+  /** Unix seconds. */
+  readonly startTimeSeconds: ArrayLike<number>;
+  /** What connections moved while they were not shown, in the order of the counters; undefined: all always were. */
+  readonly other: ArrayLike<number> | undefined;
+  readonly hidden: number;
+}
+
+/** Counts over all connections, shown or not. */
+export interface Aggregates {
+  /** By cell: tunnel index times the number of roles plus role index. */
+  readonly connections: Uint32Array;
+  readonly dormant: Uint32Array;
+  readonly auth: ReadonlyMap<string, number>;
+  /** By RAS_QUARANTINE_STATE. */
+  readonly quarantine: readonly number[];
+  /** Distinct pairs of user and domain. */
+  readonly users: number;
+}
+
+/** A snapshot as the outputs see it: no text in it but what may be shown. */
+export interface View {
+  readonly snapshot: Omit<Snapshot, 'connections' | 'interfaces' | 'links' | 'users'>;
+  readonly aggregates: Aggregates | undefined;
+  readonly shown: ShownTable | undefined;
   readonly interfaces: readonly VisibleInterface[] | undefined;
+  readonly users: readonly VisibleUser[] | undefined;
 }
 
 // eslint-disable-next-line no-control-regex -- control characters are what this is about
@@ -39,51 +93,165 @@ export function cleanText(text: string): string {
   return text.toWellFormed().replace(CONTROL, '\ufffd');
 }
 
-export class ViewMaker {
-  readonly #visible = new WeakMap<Connection, VisibleConnection>();
-  #last: View | undefined;
+export interface ViewOptions {
+  readonly privacy: Privacy;
+  readonly detail: Detail;
+  /** Most connections that are shown one by one. */
+  readonly limit: number;
+}
 
-  view(snapshot: Snapshot): View {
-    const table = snapshot.connections;
-    const last = this.#last;
-    const connections =
-      last !== undefined && last.table === table
-        ? last.connections
-        : (table?.connections ?? []).map((each) => this.#show(each));
-    const interfaces = snapshot.interfaces && showInterfaces(snapshot.interfaces);
-    this.#last = { snapshot, table, connections, interfaces };
-    return this.#last;
+/** What is shown of users beyond the limit of accounts. */
+const OTHER = 'other';
+const DEMAND_DIAL: ReadonlySet<string> = new Set(['home_router', 'full_router', 'dialout']);
+
+export class ViewMaker {
+  readonly #privacy: Privacy;
+  readonly #visible = new WeakMap<Connection, VisibleConnection>();
+  readonly #names = new Map<string, string>();
+  readonly #shown: ShownConnections;
+  #last: { table: ConnectionTable; shown: ShownTable; aggregates: Aggregates } | undefined;
+
+  constructor({ privacy, detail, limit }: ViewOptions) {
+    this.#privacy = privacy;
+    this.#shown = new ShownConnections(detail, limit);
+  }
+
+  /** Which connections are shown may change with each new snapshot, so views are made in the order of snapshots. */
+  view(snapshot: Snapshot, monotonicMs: number): View {
+    const { connections: table, interfaces, links, users, ...rest } = snapshot;
+    if (table && table !== this.#last?.table) {
+      const shown = this.#showConnections(table, snapshot.totals, monotonicMs);
+      this.#last = { table, shown, aggregates: aggregate(table) };
+    }
+    const last = table && this.#last;
+    return {
+      snapshot: rest,
+      aggregates: last?.aggregates,
+      shown: last?.shown,
+      interfaces: interfaces && this.#showInterfaces(interfaces, links),
+      users: users && this.#showUsers(users),
+    };
+  }
+
+  /** A name of a person as it may be shown anywhere, logs and answers included. */
+  name(text: string): string {
+    return cleanText(showName(text, this.#privacy));
+  }
+
+  /** An address as it may be shown anywhere. */
+  address(text: string): string {
+    return cleanText(showAddress(text, this.#privacy));
+  }
+
+  #showConnections(table: ConnectionTable, totals: Totals, monotonicMs: number): ShownTable {
+    const { rows, counters, other } = this.#shown.choose(table, totals, monotonicMs);
+    const all = rows.length === table.connections.length;
+    const gather = (column: ArrayLike<number>): ArrayLike<number> =>
+      all ? column : Float64Array.from(rows, (row) => column[row]!);
+    const connections = new Array<VisibleConnection>(rows.length);
+    for (let i = 0; i < rows.length; i += 1) connections[i] = this.#show(table.connections[rows[i]!]!);
+    return {
+      connections,
+      counters,
+      compressionIn: gather(table.compressionIn),
+      compressionOut: gather(table.compressionOut),
+      dormant: gather(table.dormant),
+      startTimeSeconds: gather(table.startTimeSeconds),
+      other,
+      hidden: table.connections.length - rows.length,
+    };
   }
 
   #show(connection: Connection): VisibleConnection {
     let visible = this.#visible.get(connection);
     if (!visible) {
-      const { identity } = connection;
+      const { identity, id, tunnel, role, startTimeSeconds } = connection;
+      const { interfaceType } = identity;
       visible = {
-        connection,
-        user: cleanText(identity.user),
-        domain: cleanText(identity.domain),
-        computer: cleanText(identity.computer),
-        interfaceName: cleanText(identity.interfaceName),
-        tunnelAddress: cleanText(identity.tunnelAddress),
-        tunnelAddressV6: identity.tunnelAddressV6,
-        remoteAddress: cleanText(identity.remoteAddress),
-        localAddress: cleanText(identity.localAddress),
+        id,
+        user: this.name(identity.user),
+        domain: this.name(identity.domain),
+        computer: this.name(identity.computer),
+        // A client's interface bears the name of its user.
+        interfaceName:
+          interfaceType === 'client' ? this.name(identity.interfaceName) : cleanText(identity.interfaceName),
+        interfaceType,
+        tunnel,
+        role,
+        auth: identity.auth,
+        encryption: identity.encryption,
+        compression: identity.compression,
+        tunnelAddress: this.address(identity.tunnelAddress),
+        tunnelAddressV6: this.address(identity.tunnelAddressV6),
+        remoteAddress: this.address(identity.remoteAddress),
+        localAddress: this.address(identity.localAddress),
+        startTimeSeconds,
       };
       this.#visible.set(connection, visible);
     }
     return visible;
   }
+
+  /** Names that become equal when cleaned get a number, so that no two interfaces share a series. */
+  #showInterfaces(statuses: readonly InterfaceStatus[], links: Snapshot['links']): VisibleInterface[] {
+    const taken = new Set<string>();
+    return statuses.map(({ name: rawName, ...status }) => {
+      const clean = cleanText(rawName);
+      let name = clean;
+      for (let n = 2; taken.has(name); n += 1) name = `${clean} (${n})`;
+      taken.add(name);
+      const traffic = links.get(rawName);
+      const none = DEMAND_DIAL.has(status.type) ? 0 : undefined;
+      return {
+        status,
+        name,
+        receivedBytes: traffic?.receivedBytes ?? none,
+        transmittedBytes: traffic?.transmittedBytes ?? none,
+      };
+    });
+  }
+
+  /** Users that look the same when shown share a row. */
+  #showUsers(accounts: NonNullable<Snapshot['users']>): VisibleUser[] {
+    const rows = new Map<string, { -readonly [K in keyof VisibleUser]: VisibleUser[K] }>();
+    for (const account of accounts) {
+      const user = account.other ? OTHER : this.#cachedName(account.user);
+      const domain = account.other ? '' : this.#cachedName(account.domain);
+      const key = `${user.length} ${user}${domain}`;
+      const row = rows.get(key);
+      if (!row) {
+        const { receivedBytes, transmittedBytes, sessionsStarted, connections } = account;
+        rows.set(key, { user, domain, receivedBytes, transmittedBytes, sessionsStarted, connections });
+        continue;
+      }
+      row.receivedBytes += account.receivedBytes;
+      row.transmittedBytes += account.transmittedBytes;
+      row.sessionsStarted += account.sessionsStarted;
+      row.connections += account.connections;
+    }
+    return [...rows.values()];
+  }
+
+  #cachedName(text: string): string {
+    let name = this.#names.get(text);
+    if (name === undefined) this.#names.set(text, (name = this.name(text)));
+    return name;
+  }
 }
 
-/** Names that become equal when cleaned get a number, so that no two interfaces share a series. */
-function showInterfaces(statuses: readonly InterfaceStatus[]): VisibleInterface[] {
-  const taken = new Set<string>();
-  return statuses.map((status) => {
-    const clean = cleanText(status.name);
-    let name = clean;
-    for (let n = 2; taken.has(name); n += 1) name = `${clean} (${n})`;
-    taken.add(name);
-    return { status, name };
+function aggregate(table: ConnectionTable): Aggregates {
+  const connections = new Uint32Array(TUNNELS.length * ROLES.length);
+  const dormant = new Uint32Array(connections.length);
+  const auth = new Map<string, number>();
+  const quarantine = QUARANTINE_STATES.map(() => 0);
+  const users = new Set<string>();
+  table.connections.forEach(({ tunnel, role, identity }, row) => {
+    const cell = TUNNELS.indexOf(tunnel) * ROLES.length + ROLES.indexOf(role);
+    connections[cell]! += 1;
+    dormant[cell]! += table.dormant[row]!;
+    auth.set(identity.auth, (auth.get(identity.auth) ?? 0) + 1);
+    quarantine[table.quarantine[row]!]! += 1;
+    if (identity.user !== '') users.add(`${identity.user.length} ${identity.user}${identity.domain}`);
   });
+  return { connections, dormant, auth, quarantine, users: users.size };
 }

@@ -71,6 +71,8 @@ export interface LinkTraffic {
 export interface UserAccount extends LinkTraffic {
   readonly user: string;
   readonly domain: string;
+  /** The account of all users beyond the limit; `user` and `domain` are empty. */
+  readonly other: boolean;
   readonly sessionsStarted: number;
   /** Live now. */
   readonly connections: number;
@@ -123,6 +125,8 @@ export interface Snapshot {
   readonly ports: PortCounts | undefined;
   readonly interfaces: readonly InterfaceStatus[] | undefined;
   readonly connections: ConnectionTable | undefined;
+  /** Tunnels that the server had ports for when they were read last. */
+  readonly portTunnels: readonly Tunnel[];
   /** Since the exporter started; there whatever can be read now. */
   readonly totals: Totals;
   readonly links: ReadonlyMap<string, LinkTraffic>;
