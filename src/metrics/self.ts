@@ -101,12 +101,18 @@ export class SelfMetrics {
     this.#restarts.inc({ reason });
   }
 
-  /** The text of all of it, format 0.0.4. Never rejects: a broken metric must not cost the page. */
+  /** The text of all of it, format 0.0.4. Never rejects: a metric that fails costs itself, not the others or the page. */
   async text(): Promise<string> {
-    try {
-      return await this.#registry.metrics();
-    } catch (error) {
-      return `# the exporter's own metrics failed: ${String(error).replaceAll('\n', ' ')}\n`;
-    }
+    const all = this.#registry.getMetricsAsArray();
+    const results = await Promise.allSettled(
+      all.map(({ name }) => this.#registry.getSingleMetricAsString(name)),
+    );
+    const texts = results.map((result, i) =>
+      result.status === 'fulfilled'
+        ? result.value
+        : `# ${all[i]!.name} failed: ${String(result.reason).replaceAll(/\s+/g, ' ')}`,
+    );
+    // prom-client's spelling of NaN is not the format's.
+    return `${texts.join('\n')}\n`.replaceAll(/ Nan$/gm, ' NaN');
   }
 }

@@ -22,12 +22,11 @@ const readBack = (snapshot: Snapshot, catalogue?: readonly Family[]): ParsedFami
 
 /** Renders connections of which only the identities matter, and reads their labels back. */
 function identitiesOf(sketches: readonly ConnectionSketch[]): Readonly<Record<string, string>>[] {
-  const families = readBack(snapshotOf({ connections: tableOf(sketches) }));
-  if (sketches.length === 0) {
-    expect(families.map(({ name }) => name)).not.toContain('rras_connection_info');
-    return [];
-  }
-  return familyOf(families, 'rras_connection_info').samples.map(({ labels }) => labels);
+  const info = CATALOGUE.filter(({ name }) => name === 'rras_connection_info');
+  expect(info.length).toBe(1);
+  const families = readBack(snapshotOf({ connections: tableOf(sketches) }), info);
+  expect(families.length).toBe(sketches.length === 0 ? 0 : 1);
+  return families[0]?.samples.map(({ labels }) => labels) ?? [];
 }
 
 /** What a page shows of a text, said in another way than the code says it. */
@@ -112,7 +111,10 @@ describe('texts', () => {
   });
 
   test('L1 no pair of labels is mistaken for another one, whatever separators they hold', () => {
-    const text = fc.string({ unit: fc.constantFrom(...',:|=}{"\\\n ab'), maxLength: 6 });
+    const text = fc.string({
+      unit: fc.constantFrom(',', ':', '|', '=', '}', '{', '"', '\\', '\n', ' ', 'a'),
+      maxLength: 6,
+    });
     const pairs = fc.array(fc.tuple(text, text), { maxLength: 40 });
     fc.assert(
       fc.property(pairs, (given) => {

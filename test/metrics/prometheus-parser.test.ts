@@ -104,6 +104,11 @@ describe('a page is refused', () => {
     expect(() => parsePage(page)).toThrow(message);
   });
 
+  test('with a family without samples, unless heads may stand alone', () => {
+    expect(parsePage(GAUGE, { bareHeads: true })[0]).toMatchObject({ name: 'g', samples: [] });
+    expect(() => parsePage(GAUGE)).toThrow('g has no sample');
+  });
+
   test('that is not UTF-8', () => {
     const bytes = Buffer.concat([Buffer.from(`${GAUGE}g{a="`), Buffer.from([0xff]), Buffer.from('"} 1\n')]);
     expect(() => parsePage(bytes)).toThrow('the page is not UTF-8');

@@ -59,8 +59,13 @@ interface OpenFamily {
   readonly samples: ParsedSample[];
 }
 
+export interface PageRules {
+  /** Takes a family of which there is a head only, as prom-client writes one whose labels never occurred. */
+  readonly bareHeads?: boolean;
+}
+
 /** @throws PageError at the first thing that is wrong. */
-export function parsePage(page: string | Uint8Array): ParsedFamily[] {
+export function parsePage(page: string | Uint8Array, rules: PageRules = {}): ParsedFamily[] {
   const text = typeof page === 'string' ? page : decode(page);
   if (text === '') return [];
   if (!text.isWellFormed()) throw new PageError(0, 'the page holds half a surrogate pair');
@@ -114,7 +119,7 @@ export function parsePage(page: string | Uint8Array): ParsedFamily[] {
     if (type === 'counter' && !(sample.value >= 0)) fail(`a counter of ${sample.value}`);
     current!.samples.push(sample);
   });
-  return [...families.values()].map(finish);
+  return [...families.values()].map((family) => finish(family, rules));
 }
 
 function decode(page: Uint8Array): string {
@@ -125,10 +130,10 @@ function decode(page: Uint8Array): string {
   }
 }
 
-function finish({ name, help, type, samples, line }: OpenFamily): ParsedFamily {
+function finish({ name, help, type, samples, line }: OpenFamily, rules: PageRules): ParsedFamily {
   if (help === undefined || type === undefined)
     throw new PageError(line, `${name} has no ${help === undefined ? 'HELP' : 'TYPE'}`);
-  if (samples.length === 0) throw new PageError(line, `${name} has no sample`);
+  if (samples.length === 0 && !rules.bareHeads) throw new PageError(line, `${name} has no sample`);
   if (type === 'histogram') checkHistogram(name, samples, line);
   return { name, help, type, samples };
 }
