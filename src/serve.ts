@@ -3,20 +3,24 @@ import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { enumerate } from './collector/enumerate.ts';
 import { Poller } from './collector/poller.ts';
+import { isLoopback } from './config/listen-address.ts';
 import type { Options } from './config/options.ts';
 import { packageVersion } from './config/version.ts';
 import { CATALOGUE } from './metrics/catalogue.ts';
-import { TextEncoder004 } from './metrics/exposition.ts';
+import { CONTENT_TYPES, PageEncoder, toOpenMetrics } from './metrics/exposition.ts';
 import { ViewMaker } from './metrics/labels.ts';
 import { SelfMetrics } from './metrics/self.ts';
 import { UsageError } from './model/errors.ts';
+import type { Privacy } from './metrics/privacy.ts';
 import type { SourceReader } from './model/frames.ts';
+import type { Logger } from './model/logger.ts';
 import { forkHost, HostClient } from './native/client.ts';
 import type { HostConfig } from './native/host-messages.ts';
 import { Host } from './native/host.ts';
 import { openApi } from './native/open-api.ts';
 import { systemClock } from './runtime/clock.ts';
 import { createLogger } from './runtime/logger.ts';
+import { PSEUDONYM_KEY, readOrMakeSecret } from './runtime/storage.ts';
 import { installShutdown } from './runtime/shutdown.ts';
 import { createApp } from './server/app.ts';
 import type { Listener } from './server/listen.ts';
@@ -25,6 +29,9 @@ import { PageCache } from './server/pages.ts';
 
 /** The child's entry beside this file: native-host.ts from the sources, native-host.js from dist. */
 const HOST_ENTRY = fileURLToPath(new URL(`./native-host${extname(import.meta.url)}`, import.meta.url));
+
+/** Accounts of so many users are kept with --collector.users. */
+const USER_LIMIT = 5000;
 
 /** Runs the exporter until a signal ends it. Rejects, with one line that says what to do, if it cannot start. */
 export async function serve(options: Options): Promise<void> {
@@ -60,6 +67,7 @@ export async function serve(options: Options): Promise<void> {
   } else {
     reader = new Host({ api: await openApi(config, clock), enumerate, clock, server: config.server });
   }
+  const privacy = choosePrivacy(options, logger);
   const poller = new Poller({
     reader,
     clock,
@@ -67,13 +75,24 @@ export async function serve(options: Options): Promise<void> {
     enabled: new Set(sources),
     minIntervalMs,
     maxAgeMs,
+    userLimit: options.collector.users ? USER_LIMIT : 0,
     onRead: (source, report) => self.countRead(source, report),
+    onWraps: (wraps, ambiguous) => self.countWraps(wraps, ambiguous),
   });
-  const views = new ViewMaker();
-  const encoder = new TextEncoder004(CATALOGUE);
+  const views = new ViewMaker({ privacy, ...options.collector.connections });
+  const createdSeconds = options.web.openMetricsCreated ? clock.wallSeconds() : undefined;
+  const encoders = {
+    text: new PageEncoder(CATALOGUE, { format: 'text' }),
+    openmetrics: new PageEncoder(CATALOGUE, { format: 'openmetrics', createdSeconds }),
+  };
   const pages = new PageCache(
     {
-      render: async (snapshot) => [...encoder.encode(views.view(snapshot)), Buffer.from(await self.text())],
+      contentTypes: CONTENT_TYPES,
+      render: async (snapshot, format) => {
+        const page = encoders[format].encode(views.view(snapshot, clock.monotonicMs()));
+        const own = await self.text();
+        return [...page, Buffer.from(format === 'text' ? own : `${toOpenMetrics(own)}# EOF\n`)];
+      },
     },
     clock,
   );
@@ -105,7 +124,25 @@ export async function serve(options: Options): Promise<void> {
   if (simulated)
     logger.warn('the server is simulated: none of its data is real', { scenario: config.scenario });
   // The first snapshot makes the exporter ready; what goes wrong in it shows in the metrics and the log.
-  await poller.collect(timeoutMs);
+  await poller.run(shutdown.signal);
+}
+
+/**
+ * How names and addresses are shown: as the options say, else plain only if nobody but this machine can ask.
+ */
+function choosePrivacy(options: Options, logger: Logger): Privacy {
+  const local = options.web.listenAddresses.every(({ host }) => host !== null && isLoopback(host));
+  const users = options.privacy.users ?? (local ? 'plain' : 'pseudonym');
+  const addresses = options.privacy.addresses ?? (local ? 'plain' : 'prefix');
+  if (!local && (options.privacy.users === null || options.privacy.addresses === null)) {
+    logger.info('names and addresses are hidden, as others than this machine can ask', {
+      users,
+      addresses,
+      change: '--privacy.users and --privacy.addresses',
+    });
+  }
+  if (users !== 'pseudonym' && addresses !== 'pseudonym') return { users, addresses };
+  return { users, addresses, key: readOrMakeSecret(options.storage.path, PSEUDONYM_KEY) };
 }
 
 function hostConfig(options: Options): HostConfig {

@@ -30,3 +30,8 @@ export function formatListenAddress(address: ListenAddress): string {
   const host = address.host ?? '';
   return `${isIP(host) === 6 ? `[${host}]` : host}:${address.port}`;
 }
+
+/** True if only programs of this machine can reach the address. A name other than localhost could mean anything. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
+}

@@ -9,7 +9,7 @@ export const SCENARIOS = ['small', 'office', 'large', 'flapping', 'storm'] as co
 export type Scenario = (typeof SCENARIOS)[number];
 
 /** In the order of --help. */
-export const GROUPS = ['General', 'RRAS', 'Collection', 'Web', 'Logging'] as const;
+export const GROUPS = ['General', 'RRAS', 'Collection', 'Privacy', 'Web', 'Logging'] as const;
 
 /** What a default may depend on. */
 export interface Surroundings {
@@ -61,7 +61,7 @@ interface DurationRow extends ValueRow {
 }
 
 interface StringRow extends ValueRow {
-  readonly kind: 'server-name' | 'url-path';
+  readonly kind: 'server-name' | 'url-path' | 'path';
 }
 
 interface AddressRow extends ValueRow {
@@ -124,6 +124,16 @@ export const OPTIONS = [
     configKey: 'rras.simulate',
   },
   {
+    flag: 'rras.replay',
+    kind: 'path',
+    default: null,
+    unset: 'a real server is read',
+    placeholder: 'FILE',
+    group: 'RRAS',
+    help: 'Serve a recording that `rras-exporter record` made instead of a real server, on any platform.',
+    configKey: 'rras.replay',
+  },
+  {
     flag: 'native.isolation',
     kind: 'enum',
     choices: ['process', 'none'],
@@ -171,6 +181,67 @@ export const OPTIONS = [
     configKey: 'collector.max-age',
   },
   {
+    flag: 'collector.connections.detail',
+    kind: 'enum',
+    choices: ['full', 'top', 'none'],
+    default: 'full',
+    placeholder: 'MODE',
+    group: 'Collection',
+    help: 'Which connections are shown one by one: all up to the limit (full), those with most traffic of late (top), or none. The totals always count all.',
+    configKey: 'collector.connections.detail',
+  },
+  {
+    flag: 'collector.connections.limit',
+    kind: 'integer',
+    min: 1,
+    max: 1_000_000,
+    default: '10000',
+    placeholder: 'N',
+    group: 'Collection',
+    help: 'The most connections that are shown one by one; what the others move is in the rows connection="other".',
+    configKey: 'collector.connections.limit',
+  },
+  {
+    flag: 'collector.users',
+    kind: 'boolean',
+    default: false,
+    group: 'Collection',
+    help: 'Keep totals per user (rras_user_*), for the first 5000 users that are seen; the others share the row user="other".',
+    configKey: 'collector.users.enabled',
+  },
+  {
+    flag: 'privacy.users',
+    kind: 'enum',
+    choices: ['plain', 'pseudonym', 'none'],
+    default: null,
+    unset: 'plain if all listeners are on loopback, else pseudonym',
+    placeholder: 'MODE',
+    group: 'Privacy',
+    help: 'How user, domain and computer names are shown, everywhere: as they are, as keyed pseudonyms, or not at all.',
+    configKey: 'privacy.users',
+  },
+  {
+    flag: 'privacy.addresses',
+    kind: 'enum',
+    choices: ['plain', 'pseudonym', 'prefix', 'none'],
+    default: null,
+    unset: 'plain if all listeners are on loopback, else prefix',
+    placeholder: 'MODE',
+    group: 'Privacy',
+    help: 'How addresses are shown, everywhere: as they are, as keyed pseudonyms, as their /24 or /48, or not at all.',
+    configKey: 'privacy.addresses',
+  },
+  {
+    flag: 'storage.path',
+    kind: 'path',
+    default: ({ platform, env }) =>
+      platform === 'win32' ? `${env['ProgramData'] ?? 'C:\\ProgramData'}\\rras-exporter` : './data',
+    placeholder: 'FOLDER',
+    group: 'Privacy',
+    help: 'Folder of the state of the exporter, such as the key of the pseudonyms. Made when it is first needed, for this account and administrators only.',
+    configKey: 'storage.path',
+  },
+  {
     flag: 'web.listen-address',
     kind: 'listen-address',
     repeatable: true,
@@ -199,6 +270,14 @@ export const OPTIONS = [
     group: 'Web',
     help: 'How many scrapes may be under way at once; more are answered 503. 0: no limit.',
     configKey: 'web.max-requests',
+  },
+  {
+    flag: 'web.openmetrics-created',
+    kind: 'boolean',
+    default: false,
+    group: 'Web',
+    help: 'Also tell when each counter began, to clients that ask for OpenMetrics; costs one more line per series.',
+    configKey: 'web.openmetrics-created',
   },
   {
     flag: 'web.disable-exporter-metrics',
@@ -252,6 +331,8 @@ export interface Options {
     readonly server: string | null;
     /** null: a real server is read. */
     readonly simulate: Scenario | null;
+    /** File of a recording; null: a real server is read. */
+    readonly replay: string | null;
   };
   readonly native: { readonly isolation: 'process' | 'none' };
   readonly collector: {
@@ -261,7 +342,16 @@ export interface Options {
     /** 0: every scrape enumerates. */
     readonly minIntervalMs: number;
     readonly maxAgeMs: number;
+    readonly connections: { readonly detail: 'full' | 'top' | 'none'; readonly limit: number };
+    /** Totals per user. */
+    readonly users: boolean;
   };
+  /** null: by whether others than this machine can scrape. */
+  readonly privacy: {
+    readonly users: 'plain' | 'pseudonym' | 'none' | null;
+    readonly addresses: 'plain' | 'pseudonym' | 'prefix' | 'none' | null;
+  };
+  readonly storage: { readonly path: string };
   readonly web: {
     readonly listenAddresses: readonly ListenAddress[];
     readonly telemetryPath: string;
@@ -269,6 +359,7 @@ export interface Options {
     readonly maxRequests: number;
     /** False: the metrics of the exporter's own process are left out. */
     readonly exporterMetrics: boolean;
+    readonly openMetricsCreated: boolean;
   };
   readonly log: {
     readonly level: 'debug' | 'info' | 'warn' | 'error';
@@ -278,19 +369,27 @@ export interface Options {
 
 export function nest(flat: FlatOptions): Options {
   return {
-    rras: { server: flat['rras.server'], simulate: flat['rras.simulate'] },
+    rras: { server: flat['rras.server'], simulate: flat['rras.simulate'], replay: flat['rras.replay'] },
     native: { isolation: flat['native.isolation'] },
     collector: {
       sources: SOURCES.filter((source) => flat[`collector.${source}`]),
       timeoutMs: flat['collector.timeout'],
       minIntervalMs: flat['collector.min-interval'],
       maxAgeMs: flat['collector.max-age'],
+      connections: {
+        detail: flat['collector.connections.detail'],
+        limit: flat['collector.connections.limit'],
+      },
+      users: flat['collector.users'],
     },
+    privacy: { users: flat['privacy.users'], addresses: flat['privacy.addresses'] },
+    storage: { path: flat['storage.path'] },
     web: {
       listenAddresses: flat['web.listen-address'],
       telemetryPath: flat['web.telemetry-path'],
       maxRequests: flat['web.max-requests'],
       exporterMetrics: !flat['web.disable-exporter-metrics'],
+      openMetricsCreated: flat['web.openmetrics-created'],
     },
     log: { level: flat['log.level'], format: flat['log.format'] },
   };

@@ -35,6 +35,8 @@ export function expectation(row: OptionRow): string {
       return 'an address with a port from 0 to 65535, such as :10077, 127.0.0.1:10077 or [::1]:10077';
     case 'url-path':
       return 'a path such as /metrics that is not one of the exporter itself (/, /-/, /api/, /probe, /sd)';
+    case 'path':
+      return 'a path';
     case 'server-name':
       return 'a host name or an IP address';
   }
@@ -78,6 +80,12 @@ export function schemaOf(row: OptionRow): z.ZodType {
         .max(200)
         .regex(URL_PATH)
         .refine((path) => !RESERVED_PATH.test(path));
+    case 'path':
+      return z
+        .string()
+        .min(1)
+        .max(4096)
+        .regex(/^[^\0]+$/);
     case 'server-name':
       return z.string().refine((name) => isIP(name) !== 0 || SERVER_NAME.test(name));
   }
@@ -130,8 +138,10 @@ function refusal(path: readonly PropertyKey[], input: Record<string, unknown>): 
 /** Rules that take more than one option. */
 function checkTogether(options: Options): void {
   const { collector, rras, web } = options;
-  if (rras.server !== null && rras.simulate !== null) {
-    throw new UsageError('--rras.server and --rras.simulate exclude each other', 'leave one of them out');
+  const origins = (['server', 'simulate', 'replay'] as const).filter((origin) => rras[origin] !== null);
+  if (origins.length > 1) {
+    const flags = origins.map((origin) => `--rras.${origin}`);
+    throw new UsageError(`${flags.join(' and ')} exclude each other`, 'leave all but one of them out');
   }
   if (collector.minIntervalMs >= collector.maxAgeMs) {
     throw new UsageError(

@@ -350,7 +350,7 @@ const TOTALS: readonly Family[] = [
         const index = CONNECTION_COUNTERS.indexOf(kind);
         perCell(
           view,
-          (value, tunnel, role) => emit(value, tunnel!, role!, kind),
+          (value, tunnel, role) => emit(value, tunnel, role, kind),
           (cell) => view.snapshot.totals.sums[cell * CONNECTION_COUNTERS.length + index]!,
         );
       }
@@ -366,7 +366,7 @@ const TOTALS: readonly Family[] = [
       perCell(
         view,
         (value, tunnel, role) => {
-          if (tunnel === 'ikev2') emit(value, tunnel, role!);
+          if (tunnel === 'ikev2') emit(value, tunnel, role);
         },
         (cell) => view.snapshot.totals.sums[cell * CONNECTION_COUNTERS.length + index]!,
       );

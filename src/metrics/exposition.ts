@@ -263,7 +263,7 @@ export function toOpenMetrics(text: string): string {
   for (const [, name, type] of text.matchAll(/^# TYPE (\S+) (\S+)$/gm)) types.set(name!, type!);
   return text
     .split('\n')
-    .filter((line) => line !== '')
+    .filter((line) => /^(?:[^#]|# (?:HELP|TYPE) )/.test(line))
     .flatMap((line) => {
       const head = /^# (HELP|TYPE) (\S+) (.*)$/.exec(line);
       if (!head) return [line.replace(/le="(\d+)"/, 'le="$1.0"')];

@@ -25,6 +25,8 @@ export class SelfMetrics {
   readonly #durations: Histogram<'function'>;
   readonly #pages: Counter<'source'>;
   readonly #anomalies: Counter<'source' | 'reason'>;
+  readonly #wraps: Counter;
+  readonly #ambiguous: Counter;
   readonly #restarts: Counter<'reason'>;
 
   constructor(options: SelfMetricsOptions) {
@@ -71,6 +73,16 @@ export class SelfMetrics {
       labelNames: ['source', 'reason'],
       registers,
     });
+    this.#wraps = new Counter({
+      name: 'rras_exporter_wraps_total',
+      help: 'Byte and frame counters of connections that were seen to pass 2^32 and begin again at 0.',
+      registers,
+    });
+    this.#ambiguous = new Counter({
+      name: 'rras_exporter_ambiguous_deltas_total',
+      help: 'Byte counters of connections that may have passed 2^32 more often between two polls than could be seen.',
+      registers,
+    });
     this.#restarts = new Counter({
       name: 'rras_exporter_host_restarts_total',
       help: 'How often the process that holds mprapi.dll was replaced, by reason.',
@@ -95,6 +107,11 @@ export class SelfMetrics {
     this.#pages.inc({ source }, report.pages);
     for (const [reason, count] of Object.entries(report.anomalies))
       this.#anomalies.inc({ source, reason }, count);
+  }
+
+  countWraps(wraps: number, ambiguous: number): void {
+    this.#wraps.inc(wraps);
+    this.#ambiguous.inc(ambiguous);
   }
 
   countRestart(reason: 'timeout' | 'crash' | 'protocol'): void {

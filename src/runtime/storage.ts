@@ -17,6 +17,9 @@ import {
 } from 'node:fs';
 import { join, win32 } from 'node:path';
 
+/** Name of the key of the pseudonyms. Without it nobody can tell whose they are; with a new one all change. */
+export const PSEUDONYM_KEY = 'pseudonym.key';
+
 const OTHERS_MODE = 0o077;
 const OWNER_ONLY = 0o700;
 const SECRET_MODE = 0o600;

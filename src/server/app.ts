@@ -5,7 +5,7 @@ import express from 'express';
 import type { Snapshot } from '../model/snapshot.ts';
 import type { Logger } from '../model/logger.ts';
 import { LANDING_CSP, landingPage } from './landing-page.ts';
-import type { PageCache } from './pages.ts';
+import type { PageCache, PageFormat } from './pages.ts';
 import { scrapeWaitMs } from './scrape-deadline.ts';
 
 export interface AppOptions {
@@ -108,16 +108,35 @@ function limit(max: number): RequestHandler {
 async function scrape(options: AppOptions, request: Request, response: Response): Promise<void> {
   const header = request.get('X-Prometheus-Scrape-Timeout-Seconds');
   const snapshot = await options.collect(scrapeWaitMs(header, options.timeoutMs));
-  const page = await options.pages.get(snapshot);
+  const page = await options.pages.get(snapshot, formatFor(request.get('Accept')));
   const gzip = request.acceptsEncodings('gzip', 'identity') === 'gzip';
   response.setHeader('Content-Type', page.contentType);
-  response.setHeader('Vary', 'Accept-Encoding');
+  response.setHeader('Vary', 'Accept, Accept-Encoding');
   response.setHeader('Cache-Control', 'no-store');
   const chunks = gzip ? [await page.gzipped()] : page.chunks;
   if (gzip) response.setHeader('Content-Encoding', 'gzip');
   response.setHeader('Content-Length', gzip ? chunks[0]!.length : page.bytes);
   if (request.method !== 'HEAD') await writeAll(response, chunks);
   response.end();
+}
+
+/** OpenMetrics only for who names its version 1.0.0 and prefers it; anybody else reads the text format. */
+export function formatFor(accept: string | undefined): PageFormat {
+  let text = 0;
+  let openMetrics = 0;
+  for (const range of (accept ?? '').split(',')) {
+    const [type = '', ...parameters] = range.split(';').map((part) => part.trim().toLowerCase());
+    const parameter = new Map(
+      parameters.map((each) => each.split('=', 2).map((part) => part.trim()) as [string, string]),
+    );
+    const quality = Number(parameter.get('q') ?? 1);
+    if (!(quality > 0)) continue;
+    if (type === 'application/openmetrics-text' && (parameter.get('version') ?? '1.0.0') === '1.0.0') {
+      openMetrics = Math.max(openMetrics, quality);
+    }
+    if (type === 'text/plain') text = Math.max(text, quality);
+  }
+  return openMetrics > 0 && openMetrics >= text ? 'openmetrics' : 'text';
 }
 
 /** Hands chunk after chunk to the socket, at its pace. */

@@ -6,6 +6,8 @@ import type { Snapshot } from '../model/snapshot.ts';
 
 const gzip = promisify(gzipCallback);
 
+export type PageFormat = 'text' | 'openmetrics';
+
 export interface Page {
   readonly contentType: string;
   readonly chunks: readonly Uint8Array[];
@@ -15,45 +17,49 @@ export interface Page {
 }
 
 export interface PageSource {
+  readonly contentTypes: Readonly<Record<PageFormat, string>>;
   /** Renders a snapshot, with the exporter's own metrics. */
-  render(snapshot: Snapshot): Promise<readonly Uint8Array[]>;
+  render(snapshot: Snapshot, format: PageFormat): Promise<readonly Uint8Array[]>;
 }
 
 /** A page is shared for so long at the most, as the exporter's own metrics go on. */
 const SHARED_FOR_MS = 1000;
 const GZIP_LEVEL = 1;
-export const TEXT_CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
+
+interface Entry {
+  readonly key: string;
+  readonly madeAtMs: number;
+  readonly page: Promise<Page>;
+}
 
 export class PageCache {
   readonly #source: PageSource;
   readonly #clock: Clock;
-  #key = '';
-  #madeAtMs = -Infinity;
-  #page: Promise<Page> | undefined;
+  readonly #entries = new Map<PageFormat, Entry>();
 
   constructor(source: PageSource, clock: Clock) {
     this.#source = source;
     this.#clock = clock;
   }
 
-  get(snapshot: Snapshot): Promise<Page> {
+  get(snapshot: Snapshot, format: PageFormat): Promise<Page> {
     const { generation, up, service, ports, interfaces, connections } = snapshot;
     const parts = [service, ports, interfaces, connections].map((part) => (part ? 1 : 0));
     const key = [generation, up, ...parts].join(' ');
     const now = this.#clock.monotonicMs();
-    if (!this.#page || key !== this.#key || now - this.#madeAtMs > SHARED_FOR_MS) {
-      this.#key = key;
-      this.#madeAtMs = now;
-      this.#page = this.#make(snapshot);
+    let entry = this.#entries.get(format);
+    if (entry?.key !== key || now - entry.madeAtMs > SHARED_FOR_MS) {
+      entry = { key, madeAtMs: now, page: this.#make(snapshot, format) };
+      this.#entries.set(format, entry);
     }
-    return this.#page;
+    return entry.page;
   }
 
-  async #make(snapshot: Snapshot): Promise<Page> {
-    const chunks = await this.#source.render(snapshot);
+  async #make(snapshot: Snapshot, format: PageFormat): Promise<Page> {
+    const chunks = await this.#source.render(snapshot, format);
     let zipped: Promise<Uint8Array> | undefined;
     return {
-      contentType: TEXT_CONTENT_TYPE,
+      contentType: this.#source.contentTypes[format],
       chunks,
       bytes: chunks.reduce((sum, chunk) => sum + chunk.length, 0),
       gzipped: () => (zipped ??= gzip(Buffer.concat(chunks), { level: GZIP_LEVEL })),
