@@ -15,11 +15,12 @@ const die = (): void => void process.kill(process.pid, 'SIGKILL');
 async function main(): Promise<void> {
   process.on('disconnect', die);
   const send = (message: HostMessage): void => void process.send?.(message);
+  const onChange = (): void => send({ type: 'changed' });
   const config = JSON.parse(process.argv[2] ?? '') as HostConfig;
   let host: Host;
   try {
     const api = await openApi(config, systemClock);
-    host = new Host({ api, enumerate, clock: systemClock, server: config.server });
+    host = new Host({ api, enumerate, clock: systemClock, server: config.server, onChange });
     send({ type: 'ready', missing: api.missing });
   } catch (error) {
     send({ type: 'fatal', message: error instanceof Error ? error.message : String(error) });

@@ -58,6 +58,7 @@ export async function serve(options: Options): Promise<void> {
       logger,
       timeoutMs,
       onRestart: (reason) => self.countRestart(reason),
+      onChange: () => poller.poke(),
       onReady: (missing) => {
         if (missing.length > 0) logger.warn('mprapi.dll lacks functions', { missing: missing.join(',') });
       },

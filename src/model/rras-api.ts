@@ -15,6 +15,8 @@ export const NATIVE_FUNCTIONS = [
   'MprAdminInterfaceEnum',
   'MprAdminInterfaceGetHandle',
   'MprAdminInterfaceGetInfo',
+  'MprAdminRegisterConnectionNotification',
+  'MprAdminDeregisterConnectionNotification',
   'MprAdminGetErrorString',
   'MprAdminBufferFree',
 ] as const;
@@ -51,6 +53,20 @@ export interface ObjectHeader {
   readonly size: number;
 }
 
+/** An auto-reset event of the operating system. */
+export interface ChangeEvent {
+  readonly handle: Handle;
+  /** True once it is signalled, which resets it; false after `timeoutMs`. Rejects if it cannot be waited for. */
+  wait(timeoutMs: number): Promise<boolean>;
+}
+
+/** Signals that some connection or interface came or went. Works for the local server only. */
+export interface Notifications {
+  createEvent(): ChangeEvent;
+  register(handle: Handle, event: ChangeEvent): Promise<{ code: number }>;
+  deregister(handle: Handle, event: ChangeEvent): Promise<{ code: number }>;
+}
+
 /**
  * Every method is one native call and resolves to its Win32 code; none throws for a code. Calls on one server handle
  * must not overlap: the API does not document thread safety. `server` null is the local machine.
@@ -58,6 +74,8 @@ export interface ObjectHeader {
 export interface RrasApi {
   /** Exports that are absent. A call of one rejects. */
   readonly missing: readonly NativeFunction[];
+  /** Absent where nothing can tell of changes. */
+  readonly notifications?: Notifications;
   serverConnect(server: string | null): Promise<{ code: number; handle: Handle }>;
   serverDisconnect(handle: Handle): Promise<void>;
   isServiceInitialized(server: string | null): Promise<{ code: number; initialized: boolean }>;

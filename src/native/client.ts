@@ -37,6 +37,8 @@ export interface HostClientOptions {
   readonly timeoutMs: number;
   readonly onRestart: (reason: RestartReason) => void;
   readonly onReady?: (missing: readonly string[]) => void;
+  /** Some connection or interface came or went on the server. */
+  readonly onChange?: () => void;
 }
 
 /** Waits before the n-th restart in a row; the first comes at once, so that the next scrape works. */
@@ -143,6 +145,9 @@ export class HostClient implements SourceReader {
     switch (message?.type) {
       case 'ready':
         this.#options.onReady?.(message.missing);
+        return;
+      case 'changed':
+        this.#options.onChange?.();
         return;
       case 'fatal':
         this.#fatal = message.message;

@@ -18,6 +18,7 @@ export interface HostRequest {
 export type HostMessage =
   | { readonly type: 'ready'; readonly missing: readonly string[] }
   | { readonly type: 'fatal'; readonly message: string }
+  | { readonly type: 'changed' }
   | {
       readonly type: 'identities';
       readonly id: number;
@@ -137,6 +138,7 @@ const outcome = z.discriminatedUnion('status', [
 const message = z.discriminatedUnion('type', [
   z.object({ type: z.literal('ready'), missing: z.array(text) }),
   z.object({ type: z.literal('fatal'), message: z.string() }),
+  z.object({ type: z.literal('changed') }),
   z.object({ type: z.literal('identities'), id: z.int(), part: identities }),
   z.object({ type: z.literal('outcome'), id: z.int(), outcome }),
 ]);

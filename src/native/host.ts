@@ -16,7 +16,14 @@ import type {
   SourceReader,
 } from '../model/frames.ts';
 import { NO_SLOT } from '../model/frames.ts';
-import type { EnumPage, Handle, NativeBuffer, NativeFunction, RrasApi } from '../model/rras-api.ts';
+import type {
+  ChangeEvent,
+  EnumPage,
+  Handle,
+  NativeBuffer,
+  NativeFunction,
+  RrasApi,
+} from '../model/rras-api.ts';
 import type { Anomaly, Source } from '../model/words.ts';
 import {
   adviceFor,
@@ -56,6 +63,8 @@ export interface HostOptions {
   readonly clock: Clock;
   /** Null for the local machine. */
   readonly server: string | null;
+  /** Told when some connection or interface came or went, where the server tells; nothing of which one. */
+  readonly onChange?: () => void;
 }
 
 /** Ends a read early; becomes its outcome. */
@@ -79,6 +88,8 @@ const LEVEL_2 = 2;
 /** Idle time-outs are settings: read again now and then, a few interfaces in one poll. */
 const IDLE_TIMEOUT_REFRESH_MS = 5 * 60_000;
 const IDLE_TIMEOUT_READS_PER_POLL = 64;
+/** One worker thread waits for changes; it comes back now and then. */
+const CHANGE_WAIT_MS = 60_000;
 
 export class Host implements SourceReader {
   readonly #api: RrasApi;
@@ -95,6 +106,8 @@ export class Host implements SourceReader {
   #withoutLevel4 = false;
   readonly #idleTimeouts = new Map<string, { seconds: number | null; atMs: number }>();
   #tally: Tally = { calls: [], pages: 0, anomalies: {} };
+  readonly #onChange: (() => void) | undefined;
+  #changes: ChangeEvent | undefined;
 
   constructor(options: HostOptions) {
     this.#api = options.api;
@@ -102,6 +115,7 @@ export class Host implements SourceReader {
     this.#clock = options.clock;
     this.#server = options.server;
     this.#missing = new Set(options.api.missing);
+    this.#onChange = options.onChange;
   }
 
   /** Reads one source. Calls must not overlap. */
@@ -355,7 +369,30 @@ export class Host implements SourceReader {
     if (code !== NO_ERROR) this.#end('MprAdminServerConnect', code);
     this.#handle = handle;
     this.#withoutLevel4 = false;
+    await this.#listen(handle);
     return handle;
+  }
+
+  /** Asks to be told of changes. A registration goes with its server handle; a refusal costs nothing but the news. */
+  async #listen(handle: Handle): Promise<void> {
+    const { notifications } = this.#api;
+    if (!notifications || !this.#onChange || this.#server !== null) return;
+    if (!this.#has('MprAdminRegisterConnectionNotification')) return;
+    if (!this.#changes) {
+      this.#changes = notifications.createEvent();
+      void this.#watch(this.#changes);
+    }
+    const event = this.#changes;
+    await this.#timed('MprAdminRegisterConnectionNotification', () => notifications.register(handle, event));
+  }
+
+  /** Waits for changes as long as the process lives. */
+  async #watch(event: ChangeEvent): Promise<void> {
+    try {
+      for (;;) if (await event.wait(CHANGE_WAIT_MS)) this.#onChange?.();
+    } catch {
+      // Without the event, polls find what changed.
+    }
   }
 
   async #drop(): Promise<void> {
@@ -364,6 +401,13 @@ export class Host implements SourceReader {
     this.#proven = false;
     this.#lanOnly = false;
     if (handle === undefined) return;
+    const { notifications } = this.#api;
+    const event = this.#changes;
+    if (notifications && event && this.#has('MprAdminDeregisterConnectionNotification')) {
+      await this.#timed('MprAdminDeregisterConnectionNotification', () =>
+        notifications.deregister(handle, event),
+      );
+    }
     await this.#timed('MprAdminServerDisconnect', async () => {
       await this.#api.serverDisconnect(handle);
       return { code: NO_ERROR };

@@ -5,6 +5,7 @@
  */
 import koffi from 'koffi';
 import type {
+  ChangeEvent,
   EnumPage,
   Handle,
   InfoResult,
@@ -86,6 +87,16 @@ export function openMprapi(path: string): RrasApi {
   const MprAdminInterfaceGetHandle = bind('MprAdminInterfaceGetHandle', [HANDLE, LPCWSTR, OUT, BOOL]);
   // https://learn.microsoft.com/windows/win32/api/mprapi/nf-mprapi-mpradmininterfacegetinfo
   const MprAdminInterfaceGetInfo = bind('MprAdminInterfaceGetInfo', [HANDLE, HANDLE, DWORD, OUT]);
+  // https://learn.microsoft.com/windows/win32/api/mprapi/nf-mprapi-mpradminregisterconnectionnotification
+  const MprAdminRegisterConnectionNotification = bind('MprAdminRegisterConnectionNotification', [
+    HANDLE,
+    HANDLE,
+  ]);
+  // https://learn.microsoft.com/windows/win32/api/mprapi/nf-mprapi-mpradminderegisterconnectionnotification
+  const MprAdminDeregisterConnectionNotification = bind('MprAdminDeregisterConnectionNotification', [
+    HANDLE,
+    HANDLE,
+  ]);
   // https://learn.microsoft.com/windows/win32/api/mprapi/nf-mprapi-mpradmingeterrorstring
   const MprAdminGetErrorString = bind('MprAdminGetErrorString', [DWORD, OUT]);
   // https://learn.microsoft.com/windows/win32/api/mprapi/nf-mprapi-mpradminbufferfree
@@ -151,6 +162,15 @@ export function openMprapi(path: string): RrasApi {
 
   return {
     missing,
+    notifications: {
+      createEvent,
+      register: async (handle, event) => ({
+        code: await MprAdminRegisterConnectionNotification(handle, event.handle),
+      }),
+      deregister: async (handle, event) => ({
+        code: await MprAdminDeregisterConnectionNotification(handle, event.handle),
+      }),
+    },
     serverConnect: (server) => getHandle((handle) => MprAdminServerConnect(server, handle)),
     async serverDisconnect(handle) {
       await MprAdminServerDisconnect(handle);
@@ -197,5 +217,30 @@ export function openMprapi(path: string): RrasApi {
       koffi.load('kernel32.dll').func('LocalFree', HANDLE, [HANDLE])(string);
       return text;
     },
+  };
+}
+
+const WAIT_OBJECT_0 = 0;
+const WAIT_TIMEOUT = 0x102;
+
+/** An auto-reset event, not signalled. It lives as long as the process. */
+function createEvent(): ChangeEvent {
+  const kernel32 = koffi.load('kernel32.dll');
+  // https://learn.microsoft.com/windows/win32/api/synchapi/nf-synchapi-createeventw
+  const CreateEventW = kernel32.func('CreateEventW', HANDLE, [HANDLE, BOOL, BOOL, LPCWSTR]);
+  // https://learn.microsoft.com/windows/win32/api/synchapi/nf-synchapi-waitforsingleobject
+  const WaitForSingleObject = kernel32.func('WaitForSingleObject', DWORD, [HANDLE, DWORD]);
+  const handle = BigInt(CreateEventW(0n, 0, 0, null) as number | bigint);
+  if (handle === 0n) throw new Error('CreateEventW failed');
+  return {
+    handle,
+    wait: (timeoutMs) =>
+      new Promise((done, fail) => {
+        WaitForSingleObject.async(handle, timeoutMs, (error: unknown, result: number) => {
+          if (error || (result !== WAIT_OBJECT_0 && result !== WAIT_TIMEOUT))
+            fail(new Error('WaitForSingleObject failed'));
+          else done(result === WAIT_OBJECT_0);
+        });
+      }),
   };
 }

@@ -1130,6 +1130,67 @@ DWORD WINAPI MprAdminInterfaceDisconnect(MPR_SERVER_HANDLE server, HANDLE handle
   return finish(&c, code);
 }
 
+/* ---- Exports: notifications --------------------------------------------------------------------------------------------------- */
+
+static HANDLE notified_events[16];
+static bool watching;
+
+/* Signals the registered events when the script has changed: connections came or went. */
+static DWORD WINAPI watch_script(LPVOID unused) {
+  (void)unused;
+  WIN32_FILE_ATTRIBUTE_DATA last;
+  memset(&last, 0, sizeof last);
+  GetFileAttributesExW(script_path, GetFileExInfoStandard, &last);
+  for (;;) {
+    Sleep(50);
+    WIN32_FILE_ATTRIBUTE_DATA now;
+    memset(&now, 0, sizeof now);
+    if (!GetFileAttributesExW(script_path, GetFileExInfoStandard, &now)) continue;
+    if (CompareFileTime(&now.ftLastWriteTime, &last.ftLastWriteTime) == 0 && now.nFileSizeLow == last.nFileSizeLow) continue;
+    last = now;
+    AcquireSRWLockExclusive(&lock);
+    for (size_t i = 0; i < sizeof notified_events / sizeof *notified_events; i++)
+      if (notified_events[i]) SetEvent(notified_events[i]);
+    ReleaseSRWLockExclusive(&lock);
+  }
+}
+
+DWORD WINAPI MprAdminRegisterConnectionNotification(MPR_SERVER_HANDLE server, HANDLE event) {
+  struct call c;
+  begin(&c, "MprAdminRegisterConnectionNotification", true, server, ".", -1, " event=0x%llx", HEX(event));
+  DWORD code;
+  if (!refused(&c, true, &code)) {
+    size_t place = 0;
+    while (place < sizeof notified_events / sizeof *notified_events && notified_events[place]) place++;
+    if (!event || place == sizeof notified_events / sizeof *notified_events) code = ERROR_INVALID_PARAMETER;
+    else {
+      notified_events[place] = event;
+      if (!watching) {
+        watching = true;
+        CloseHandle(CreateThread(NULL, 0, watch_script, NULL, 0, NULL));
+      }
+      code = NO_ERROR;
+    }
+  }
+  return finish(&c, code);
+}
+
+DWORD WINAPI MprAdminDeregisterConnectionNotification(MPR_SERVER_HANDLE server, HANDLE event) {
+  struct call c;
+  begin(&c, "MprAdminDeregisterConnectionNotification", true, server, ".", -1, " event=0x%llx", HEX(event));
+  DWORD code;
+  if (!refused(&c, true, &code)) {
+    code = ERROR_INVALID_PARAMETER;
+    for (size_t i = 0; i < sizeof notified_events / sizeof *notified_events; i++)
+      if (event && notified_events[i] == event) {
+        notified_events[i] = NULL;
+        code = NO_ERROR;
+        break;
+      }
+  }
+  return finish(&c, code);
+}
+
 /* ---- Exports: helpers ---------------------------------------------------------------------------------------------------------- */
 
 DWORD WINAPI MprAdminGetErrorString(DWORD error, LPWSTR *out) {
