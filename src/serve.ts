@@ -6,8 +6,10 @@ import { Poller } from './collector/poller.ts';
 import { isLoopback } from './config/listen-address.ts';
 import type { Options } from './config/options.ts';
 import { packageVersion } from './config/version.ts';
+import { connectionObjects, interfaceObjects, statusObject } from './metrics/api-data.ts';
 import { CATALOGUE } from './metrics/catalogue.ts';
 import { CONTENT_TYPES, PageEncoder, toOpenMetrics } from './metrics/exposition.ts';
+import type { View } from './metrics/labels.ts';
 import { ViewMaker } from './metrics/labels.ts';
 import { SelfMetrics } from './metrics/self.ts';
 import { UsageError } from './model/errors.ts';
@@ -15,6 +17,7 @@ import type { Privacy } from './metrics/privacy.ts';
 import type { SourceReader } from './model/frames.ts';
 import type { Logger } from './model/logger.ts';
 import { forkHost, HostClient } from './native/client.ts';
+import { nameOfCode } from './native/codes.ts';
 import type { HostConfig } from './native/host-messages.ts';
 import { Host } from './native/host.ts';
 import { openApi } from './native/open-api.ts';
@@ -97,6 +100,7 @@ export async function serve(options: Options): Promise<void> {
     },
     clock,
   );
+  const view = (): View => views.peek(poller.snapshot(), clock.monotonicMs());
   const app = createApp({
     telemetryPath: options.web.telemetryPath,
     maxRequests: options.web.maxRequests,
@@ -108,6 +112,14 @@ export async function serve(options: Options): Promise<void> {
     collect: (waitMs) => poller.collect(waitMs),
     snapshot: () => poller.snapshot(),
     ready: () => poller.ready,
+    api: {
+      status: () => {
+        const { service, ...rest } = statusObject(view());
+        return { version, simulated, service: service ?? null, ...rest };
+      },
+      connections: () => connectionObjects(view()),
+      interfaces: () => interfaceObjects(view(), nameOfCode),
+    },
   });
   const listeners: Listener[] = [];
   try {

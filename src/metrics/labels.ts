@@ -100,6 +100,7 @@ export interface ViewOptions {
   readonly limit: number;
 }
 
+const PEEK_MAX_AGE_MS = 30_000;
 /** What is shown of users beyond the limit of accounts. */
 const OTHER = 'other';
 const DEMAND_DIAL: ReadonlySet<string> = new Set(['home_router', 'full_router', 'dialout']);
@@ -109,6 +110,7 @@ export class ViewMaker {
   readonly #visible = new WeakMap<Connection, VisibleConnection>();
   readonly #names = new Map<string, string>();
   readonly #shown: ShownConnections;
+  #lastLookMs = -Infinity;
   #last: { table: ConnectionTable; shown: ShownTable; aggregates: Aggregates } | undefined;
 
   constructor({ privacy, detail, limit }: ViewOptions) {
@@ -122,6 +124,7 @@ export class ViewMaker {
     if (table && table !== this.#last?.table) {
       const shown = this.#showConnections(table, snapshot.totals, monotonicMs);
       this.#last = { table, shown, aggregates: aggregate(table) };
+      this.#lastLookMs = monotonicMs;
     }
     const last = table && this.#last;
     return {
@@ -131,6 +134,23 @@ export class ViewMaker {
       interfaces: interfaces && this.#showInterfaces(interfaces, links),
       users: users && this.#showUsers(users),
     };
+  }
+
+  /**
+   * A view for who is no scraper: it does not choose anew what is shown, as the row `other` would lose its meaning
+   * for the scraper. What it shows of connections may be some seconds old.
+   */
+  peek(snapshot: Snapshot, monotonicMs: number): View {
+    const { connections, ...rest } = snapshot;
+    if (
+      !connections ||
+      !this.#last ||
+      !this.#shown.choosing ||
+      monotonicMs - this.#lastLookMs > PEEK_MAX_AGE_MS
+    ) {
+      return this.view(snapshot, monotonicMs);
+    }
+    return this.view({ ...rest, connections: this.#last.table }, monotonicMs);
   }
 
   /** A name of a person as it may be shown anywhere, logs and answers included. */

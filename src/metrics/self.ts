@@ -118,6 +118,19 @@ export class SelfMetrics {
     this.#restarts.inc({ reason });
   }
 
+  /** Name, type, help and labels of each of the exporter's own families. */
+  async describe(): Promise<
+    readonly { name: string; type: string; help: string; labels: readonly string[] }[]
+  > {
+    const metrics = await this.#registry.getMetricsAsJSON();
+    return metrics.map(({ name, type, help }) => {
+      const { labelNames = [] } = this.#registry.getSingleMetric(name) as unknown as {
+        labelNames?: readonly string[];
+      };
+      return { name, type: String(type), help, labels: labelNames };
+    });
+  }
+
   /** The text of all of it, format 0.0.4. Never rejects: a metric that fails costs itself, not the others or the page. */
   async text(): Promise<string> {
     const all = this.#registry.getMetricsAsArray();

@@ -56,6 +56,11 @@ export class ShownConnections {
     this.#choosing = detail !== 'full';
   }
 
+  /** False as long as everything is shown. */
+  get choosing(): boolean {
+    return this.#choosing;
+  }
+
   /** Chooses for a new table. Each call is one look of the outputs at the server. */
   choose(table: ConnectionTable, totals: Totals, monotonicMs: number): Choice {
     const count = table.connections.length;

@@ -4,6 +4,8 @@ import type { Express, NextFunction, Request, RequestHandler, Response } from 'e
 import express from 'express';
 import type { Snapshot } from '../model/snapshot.ts';
 import type { Logger } from '../model/logger.ts';
+import type { ApiData } from './api.ts';
+import { addApi } from './api.ts';
 import { LANDING_CSP, landingPage } from './landing-page.ts';
 import type { PageCache, PageFormat } from './pages.ts';
 import { scrapeWaitMs } from './scrape-deadline.ts';
@@ -21,6 +23,7 @@ export interface AppOptions {
   readonly collect: (waitMs: number) => Promise<Snapshot>;
   readonly snapshot: () => Snapshot;
   readonly ready: () => boolean;
+  readonly api: ApiData;
 }
 
 const PLAIN = 'text/plain; charset=utf-8';
@@ -55,6 +58,7 @@ export function createApp(options: AppOptions): Express {
     response.setHeader('Content-Type', PLAIN);
     response.end(ready ? 'RRAS Exporter is ready.\n' : 'RRAS Exporter has not read the server yet.\n');
   });
+  addApi(app, options.api);
   app.use((request, response) => {
     response.statusCode = 404;
     response.setHeader('Content-Type', PLAIN);

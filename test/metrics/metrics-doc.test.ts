@@ -1,0 +1,15 @@
+import { readFileSync } from 'node:fs';
+import { expect, it } from 'vitest';
+import { CATALOGUE } from '../../src/metrics/catalogue.ts';
+import { METRICS_DOC, metricsDoc } from '../../tools/metrics-doc.ts';
+
+const text = readFileSync(METRICS_DOC, 'utf8');
+
+it('docs/metrics.md is what the catalogue makes of it (npm run docs writes it)', async () => {
+  expect(text).toBe(await metricsDoc());
+});
+
+it('docs/metrics.md names every family of the catalogue, and nothing that the catalogue lacks', () => {
+  const documented = [...text.matchAll(/^\| `(rras_(?!exporter_)\w+)`/gm)].map(([, name]) => name).sort();
+  expect(documented).toEqual(CATALOGUE.map(({ name }) => name).sort());
+});
