@@ -44,7 +44,11 @@ export class PageCache {
     if (!this.#page || key !== this.#key || now - this.#madeAtMs > SHARED_FOR_MS) {
       this.#key = key;
       this.#madeAtMs = now;
-      this.#page = this.#make(snapshot);
+      const page = (this.#page = this.#make(snapshot));
+      // A page that could not be made is not kept for the scrapes to come.
+      page.catch(() => {
+        if (this.#page === page) this.#page = undefined;
+      });
     }
     return this.#page;
   }
