@@ -246,19 +246,19 @@ export class Poller {
       const outcome = outcomes.get(source);
       const durationSeconds = outcome?.report.seconds ?? 0;
       if (stopped && outcome?.status !== 'failed') {
-        this.#succeed(source, state, { up: true, durationSeconds, problem: undefined }, now);
+        this.#succeed(state, { up: true, durationSeconds, problem: undefined }, now);
         read = true;
       } else if (outcome === undefined || outcome.status === 'failed') {
         const failure: Failure | undefined = outcome?.status === 'failed' ? outcome.failure : lastFailure;
         lastFailure = failure;
         state.status = { up: false, durationSeconds, problem: failure?.message ?? 'not read' };
-        this.#log(source, state);
       } else {
         const up = outcome.status === 'inapplicable' ? undefined : true;
-        this.#succeed(source, state, { up, durationSeconds, problem: undefined }, now);
+        this.#succeed(state, { up, durationSeconds, problem: undefined }, now);
         read = true;
       }
     }
+    this.#logChanges();
     if (stopped) this.#applyStopped(wall);
     else this.#applyFrames(outcomes, now, wall);
     onWraps(this.#sessions.wraps - wraps, this.#sessions.ambiguousDeltas - ambiguousDeltas);
@@ -280,10 +280,9 @@ export class Poller {
     this.#options.reader.reset();
   }
 
-  #succeed(source: Source, state: SourceState, status: SourceStatus, now: number): void {
+  #succeed(state: SourceState, status: SourceStatus, now: number): void {
     state.status = status;
     state.readAtMs = now;
-    this.#log(source, state);
   }
 
   #applyStopped(wall: number): void {
@@ -331,12 +330,21 @@ export class Poller {
     if (interfaces) this.#interfaceStatuses = this.#interfaces.update(interfaces, wall);
   }
 
-  #log(source: Source, state: SourceState): void {
+  /** One line for all sources that came to the same problem in this poll, or out of one. */
+  #logChanges(): void {
     const { logger } = this.#options;
-    const { problem } = state.status;
-    if (problem === state.loggedProblem || this.#stopped) return;
-    if (problem === undefined) logger.info('source is read again', { source });
-    else logger.warn('source cannot be read', { source, problem });
-    state.loggedProblem = problem;
+    if (this.#stopped) return;
+    const changed = new Map<string | undefined, Source[]>();
+    for (const [source, state] of this.#sources) {
+      const { problem } = state.status;
+      if (problem === state.loggedProblem) continue;
+      state.loggedProblem = problem;
+      changed.set(problem, [...(changed.get(problem) ?? []), source]);
+    }
+    for (const [problem, sources] of changed) {
+      const source = sources.join(',');
+      if (problem === undefined) logger.info('source is read again', { source });
+      else logger.warn('source cannot be read', { source, problem });
+    }
   }
 }

@@ -49,6 +49,7 @@ export const CRASH_WINDOW_MS = 5 * 60_000;
 
 interface Pending {
   readonly id: number;
+  readonly source: Source;
   readonly identities: (readonly [number, ConnectionIdentity])[];
   readonly settle: (outcome: ReadOutcome) => void;
 }
@@ -79,13 +80,14 @@ export class HostClient implements SourceReader {
   /** Reads one source in the child. Requests wait for each other; the deadline of each counts from its own start. */
   read<S extends Source>(source: S): Promise<ReadOutcome<FrameOf<S>>> {
     const run = this.#queue.then(() => this.#read(source));
-    this.#queue = run;
+    // A read that fails by a defect of ours must not take those after it along.
+    this.#queue = run.catch(() => undefined);
     return run as Promise<ReadOutcome<FrameOf<S>>>;
   }
 
   /** A child that starts anew has sent nothing. */
   reset(): void {
-    if (this.#child) this.#restart(this.#child, 'protocol', 'the exporter lost track of what was sent');
+    if (this.#child) this.#restart('protocol', 'the exporter lost track of what was sent');
   }
 
   /** Ends the child at once; every read after that fails. */
@@ -105,15 +107,22 @@ export class HostClient implements SourceReader {
         0,
       );
     }
-    const child = (this.#child ??= this.#start());
+    let child: Child;
+    try {
+      child = this.#child ??= this.#start();
+    } catch (error) {
+      const what = `the native host process cannot be started (${error instanceof Error ? error.message : String(error)})`;
+      this.#restart('crash', what);
+      return failed(what, 0);
+    }
     const id = this.#nextId++;
     const cancelDeadline = new AbortController();
     const outcome = await new Promise<ReadOutcome>((settle) => {
-      this.#pending = { id, identities: [], settle };
+      this.#pending = { id, source, identities: [], settle };
       void clock.sleep(timeoutMs, cancelDeadline.signal).then(
         () => {
           if (this.#pending?.id !== id) return;
-          this.#restart(child, 'timeout', `reading ${source} took longer than ${timeoutMs} ms`);
+          this.#restart('timeout', `reading ${source} took longer than ${timeoutMs} ms`);
         },
         () => undefined,
       );
@@ -134,7 +143,7 @@ export class HostClient implements SourceReader {
       if (child.alive) this.#receive(child, message);
     });
     child.process.onExit((how) => {
-      if (child.alive) this.#restart(child, 'crash', this.#fatal ?? `the native host process ended (${how})`);
+      if (child.alive) this.#restart('crash', this.#fatal ?? `the native host process ended (${how})`);
     });
     return child;
   }
@@ -158,9 +167,10 @@ export class HostClient implements SourceReader {
         for (const entry of message.part) pending.identities.push(entry);
         return;
       case 'outcome': {
-        if (pending?.id !== message.id) break;
-        this.#pending = undefined;
         const { outcome } = message;
+        if (pending?.id !== message.id) break;
+        if (outcome.status === 'ok' && outcome.frame.source !== pending.source) break;
+        this.#pending = undefined;
         if (outcome.status === 'ok' && outcome.frame.source === 'connections') {
           pending.settle({ ...outcome, frame: { ...outcome.frame, identities: pending.identities } });
         } else {
@@ -170,10 +180,10 @@ export class HostClient implements SourceReader {
       }
       case undefined:
     }
-    this.#restart(child, 'protocol', 'the native host process sent something that is not an answer');
+    this.#restart('protocol', 'the native host process sent something that is not an answer');
   }
 
-  #restart(child: Child, reason: RestartReason, what: string): void {
+  #restart(reason: RestartReason, what: string): void {
     const { clock, logger, onRestart } = this.#options;
     const now = clock.monotonicMs();
     const waitMs = BACKOFF_MS[Math.min(this.#failuresInARow, BACKOFF_MS.length - 1)]!;
@@ -186,7 +196,6 @@ export class HostClient implements SourceReader {
     const retryInSeconds = Math.ceil((this.#mayStartAtMs - now) / 1000);
     logger.warn('native host process killed', { reason, cause: what, retryInSeconds });
     onRestart(reason);
-    child.alive = false;
     this.#end(what);
   }
 

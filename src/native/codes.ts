@@ -429,6 +429,7 @@ const KIND_BY_CODE = new Map(
 );
 
 export const NO_ERROR = 0;
+export const ERROR_INVALID_HANDLE = 6;
 export const ERROR_INVALID_PARAMETER = 87;
 export const ERROR_INVALID_LEVEL = 124;
 export const ERROR_PROC_NOT_FOUND = 127;

@@ -28,6 +28,7 @@ import type { Anomaly, Source } from '../model/words.ts';
 import {
   adviceFor,
   describeCode,
+  ERROR_INVALID_HANDLE,
   ERROR_INVALID_LEVEL,
   ERROR_INVALID_PARAMETER,
   ERROR_PROC_NOT_FOUND,
@@ -131,10 +132,13 @@ export class Host implements SourceReader {
       interfaces: () => this.#readInterfaces(),
     };
     try {
-      const frame = (await readers[source]()) as FrameOf<S>;
-      return { status: 'ok', frame, report: report() };
+      const frame = await readers[source]();
+      if (frame.source === 'server' && !frame.running) this.reset();
+      return { status: 'ok', frame: frame as FrameOf<S>, report: report() };
     } catch (error) {
       if (error instanceof ReadEnded) {
+        // Whoever is told of a stop forgets its sessions: after it all of them are news.
+        if (error.outcome === 'stopped') this.reset();
         if (typeof error.outcome === 'string') return { status: error.outcome, report: report() };
         return { status: 'failed', failure: error.outcome, report: report() };
       }
@@ -269,8 +273,14 @@ export class Host implements SourceReader {
         this.#has('MprAdminInterfaceGetInfo')
       ) {
         reads += 1;
-        known = { seconds: await this.#readIdleTimeout(record.handle), atMs: now };
-        this.#idleTimeouts.set(key, known);
+        const seconds = await this.#readIdleTimeout(record.handle);
+        if (this.#handle === undefined) {
+          // It turned out to be stale: the rest waits for the next poll.
+          reads = IDLE_TIMEOUT_READS_PER_POLL;
+        } else {
+          known = { seconds: seconds === undefined ? (known?.seconds ?? null) : seconds, atMs: now };
+          this.#idleTimeouts.set(key, known);
+        }
       }
       interfaces.push({ ...record, idleDisconnectSeconds: known?.seconds ?? null });
     }
@@ -279,19 +289,28 @@ export class Host implements SourceReader {
     return { source: 'interfaces', interfaces };
   }
 
-  /** dwIdleDisconnectSeconds of level 2, or null: an interface without a phone-book entry has none. */
-  async #readIdleTimeout(handle: string): Promise<number | null> {
+  /** dwIdleDisconnectSeconds of level 2; null: this interface has none; undefined: not to be had at the moment. */
+  async #readIdleTimeout(handle: string): Promise<number | null | undefined> {
     const server = await this.#connected();
     const { code, buffer } = await this.#timed('MprAdminInterfaceGetInfo', () =>
       this.#api.interfaceGetInfo(server, BigInt(`0x${handle}`), LEVEL_2),
     );
     try {
-      if (code !== NO_ERROR || buffer === null) return null;
-      const { offset } = fieldOf(MPR_INTERFACE_2, 'dwIdleDisconnectSeconds');
-      return Buffer.from(buffer.view(MPR_INTERFACE_2.size)).readUInt32LE(offset);
+      if (code === NO_ERROR) {
+        if (buffer === null) return null;
+        const { offset } = fieldOf(MPR_INTERFACE_2, 'dwIdleDisconnectSeconds');
+        return Buffer.from(buffer.view(MPR_INTERFACE_2.size)).readUInt32LE(offset);
+      }
     } finally {
       buffer?.free();
     }
+    // Here it is the interface's handle that is invalid, not the server's.
+    if (isStale(code) && code !== ERROR_INVALID_HANDLE) {
+      await this.#drop();
+      return undefined;
+    }
+    const kind = kindOfCode(code);
+    return kind === 'unsupported' || kind === 'gone' ? null : undefined;
   }
 
   /** Runs one enumeration over `decoder`. Resolves to the code that says "no such level or function here", if any. */

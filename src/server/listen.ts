@@ -38,9 +38,8 @@ export async function listen(address: Address, handler: RequestListener): Promis
   server.maxHeadersCount = MAX_HEADERS;
   server.maxConnections = MAX_CONNECTIONS;
   const bound = await bind(server, address);
-  const host = address.host ?? 'localhost';
   return {
-    url: `http://${host.includes(':') ? `[${host}]` : host}:${bound.port}`,
+    url: `http://${bracketed(address.host ?? 'localhost')}:${bound.port}`,
     close: (signal) =>
       new Promise<void>((resolve) => {
         server.close(() => resolve());
@@ -50,6 +49,8 @@ export async function listen(address: Address, handler: RequestListener): Promis
     force: () => server.closeAllConnections(),
   };
 }
+
+const bracketed = (host: string): string => (host.includes(':') ? `[${host}]` : host);
 
 const REASONS: Readonly<Record<string, string>> = {
   EADDRINUSE:
@@ -63,7 +64,7 @@ function bind(server: Server, { host, port }: Address): Promise<AddressInfo> {
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const reason = REASONS[error.code ?? ''] ?? error.message;
-      reject(new Error(`cannot listen on ${host ?? ''}:${port}: ${reason}`));
+      reject(new Error(`cannot listen on ${bracketed(host ?? '')}:${port}: ${reason}`));
     });
     server.listen(host === null ? { port } : { host, port }, () => resolve(server.address() as AddressInfo));
   });

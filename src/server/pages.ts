@@ -47,11 +47,14 @@ export class PageCache {
     const parts = [service, ports, interfaces, connections].map((part) => (part ? 1 : 0));
     const key = [generation, up, ...parts].join(' ');
     const now = this.#clock.monotonicMs();
-    let entry = this.#entries.get(format);
-    if (entry?.key !== key || now - entry.madeAtMs > SHARED_FOR_MS) {
-      entry = { key, madeAtMs: now, page: this.#make(snapshot, format) };
-      this.#entries.set(format, entry);
-    }
+    const known = this.#entries.get(format);
+    if (known?.key === key && now - known.madeAtMs <= SHARED_FOR_MS) return known.page;
+    const entry: Entry = { key, madeAtMs: now, page: this.#make(snapshot, format) };
+    this.#entries.set(format, entry);
+    // A page that could not be made is not kept for the scrapes to come.
+    entry.page.catch(() => {
+      if (this.#entries.get(format) === entry) this.#entries.delete(format);
+    });
     return entry.page;
   }
 

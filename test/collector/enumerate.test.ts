@@ -64,15 +64,17 @@ class ScriptedServer {
   }
 
   #block(keys: readonly number[]): NativeBuffer {
-    const { view, free } = this.#heap.allocate(keys.length * STRIDE, (block) => {
+    const buffer = this.#heap.allocate(keys.length * STRIDE, (block) => {
       new Uint32Array(block.buffer, block.byteOffset, keys.length * 2).set(keys.flatMap((key) => [key, key]));
     });
     return {
       view: (length) => {
         this.views.push(length);
-        return view(length);
+        return buffer.view(length);
       },
-      free,
+      free: () => {
+        buffer.free();
+      },
     };
   }
 

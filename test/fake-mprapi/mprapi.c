@@ -65,9 +65,11 @@ struct iface {
   bool connect_never;
   ULONGLONG due; /* tick count at which the attempt under way ends, 0: none */
 };
+/* Sizes of RAS_CONNECTION_4 with its handles as the protocol carries them, 32 bits wide; and with byte counters to match. */
+enum { WIRE_WIDE = 1688, WIRE_NARROW = 1680 };
 enum resume_mode { RESUME_INDEX, RESUME_SAME, RESUME_CYCLE, RESUME_VALUE };
 struct behaviour {
-  DWORD code, result, delay, entries, total, page, resume_value;
+  DWORD code, result, delay, entries, total, page, resume_value, wire;
   bool has_code, has_result, has_entries, has_total, hang, crash, null_buffer, empty;
   enum resume_mode resume;
   WCHAR text[256];
@@ -509,6 +511,10 @@ static bool set_behaviour(struct behaviour *b, const char *key, const char *valu
   else if (strcmp(key, "entries") == 0) b->entries = (DWORD)to_number(value), b->has_entries = true;
   else if (strcmp(key, "total") == 0) b->total = (DWORD)to_number(value), b->has_total = true;
   else if (strcmp(key, "page") == 0) b->page = (DWORD)to_number(value);
+  else if (strcmp(key, "wire") == 0) {
+    b->wire = (DWORD)to_number(value);
+    return b->wire == WIRE_NARROW || b->wire == WIRE_WIDE;
+  }
   else if (strcmp(key, "text") == 0) {
     memset(b->text, 0, sizeof b->text);
     to_units(value, b->text, sizeof b->text / sizeof(WCHAR) - 1);
@@ -906,6 +912,31 @@ static void fill_level4(BYTE *to, size_t i, const size_t *select) {
   live_times(&connections[i], &record->dwConnectDuration, &record->connectionStartTime);
 }
 
+/* The members of RAS_CONNECTION_4 without the padding and the upper halves that the wire does not carry. */
+static void fill_wire(BYTE *to, size_t i, const size_t *select, size_t counter_size) {
+  RAS_CONNECTION_4 record;
+  fill_level4((BYTE *)&record, i, select);
+  const size_t frames = offsetof(RAS_CONNECTION_4, dwFramesXmited), handles = offsetof(RAS_CONNECTION_4, hConnection);
+  BYTE *at = to + offsetof(RAS_CONNECTION_4, ullBytesXmited);
+  memcpy(to, &record, (size_t)(at - to));
+  memcpy(at, &record.ullBytesXmited, counter_size);
+  memcpy(at + counter_size, &record.ullBytesRcved, counter_size);
+  at += 2 * counter_size;
+  memcpy(at, (BYTE *)&record + frames, handles - frames);
+  at += handles - frames;
+  memcpy(at, &record.hConnection, sizeof(DWORD));
+  memcpy(at + sizeof(DWORD), &record.hInterface, sizeof(DWORD));
+  memcpy(at + 2 * sizeof(DWORD), &record.dwDeviceType, sizeof(DWORD));
+}
+
+static void fill_wide_wire(BYTE *to, size_t i, const size_t *select) {
+  fill_wire(to, i, select, sizeof(ULONG64));
+}
+
+static void fill_narrow_wire(BYTE *to, size_t i, const size_t *select) {
+  fill_wire(to, i, select, sizeof(DWORD));
+}
+
 DWORD WINAPI MprAdminConnectionEnumEx(RAS_SERVER_HANDLE server, PMPRAPI_OBJECT_HEADER header, DWORD preferred, LPDWORD read,
                                       LPDWORD total, PRAS_CONNECTION_EX *out, LPDWORD resume) {
   struct call c;
@@ -929,8 +960,11 @@ DWORD WINAPI MprAdminConnectionEnum(RAS_SERVER_HANDLE server, DWORD level, LPBYT
   if (!refused(&c, true, &code)) {
     if (!read || !total || !out) code = ERROR_INVALID_PARAMETER;
     else if (level != 4) code = ERROR_INVALID_LEVEL;
-    else code = enumerate(&c, connection_count, sizeof(RAS_CONNECTION_4), fill_level4, NULL, preferred, read, total, out,
-                          resume);
+    else {
+      fill_record *fill = c.b.wire == WIRE_NARROW ? fill_narrow_wire : c.b.wire == WIRE_WIDE ? fill_wide_wire : fill_level4;
+      size_t stride = c.b.wire ? c.b.wire : sizeof(RAS_CONNECTION_4);
+      code = enumerate(&c, connection_count, stride, fill, NULL, preferred, read, total, out, resume);
+    }
   }
   return finish(&c, code);
 }

@@ -14,8 +14,7 @@ import { Host } from '../../src/native/host.ts';
 import type { ServerState, SimulatedServer } from '../../src/native/simulator/server.ts';
 import { createSimulator } from '../../src/native/simulator/server.ts';
 import { FakeClock } from '../doubles/fake-clock.ts';
-import type { ParsedFamily } from './prometheus-parser.ts';
-import { parsePage } from './prometheus-parser.ts';
+import { Page } from './page.ts';
 
 export const MAX_AGE_MS = 60_000;
 export const SCRAPE_INTERVAL_MS = 15_000;
@@ -89,35 +88,5 @@ export class SimulatedExporter {
         this.log.push({ level, message, fields });
       };
     return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
-  }
-}
-
-export class Page {
-  readonly text: string;
-  readonly families: readonly ParsedFamily[];
-
-  constructor(text: string) {
-    this.text = text;
-    this.families = parsePage(text);
-  }
-
-  get names(): string[] {
-    return this.families.map(({ name }) => name);
-  }
-
-  /** Values of a family by its labels' values, joined by a slash; undefined if the page has no such family. */
-  values(name: string): Readonly<Record<string, number>> | undefined {
-    const family = this.families.find((each) => each.name === name);
-    return (
-      family &&
-      Object.fromEntries(
-        family.samples.map(({ labels, value }) => [Object.values(labels).join('/'), value] as const),
-      )
-    );
-  }
-
-  /** The one value of a family without labels; undefined if there is none. */
-  value(name: string): number | undefined {
-    return this.values(name)?.[''];
   }
 }

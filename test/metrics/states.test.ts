@@ -8,7 +8,7 @@ import type { FaultOptions } from '../doubles/fault-api.ts';
 import { withFault } from '../doubles/fault-api.ts';
 import { requireTool } from '../tools/require-tool.ts';
 import { MAX_AGE_MS, SCRAPE_INTERVAL_MS, SimulatedExporter } from './simulated-exporter.ts';
-import type { Page } from './simulated-exporter.ts';
+import type { Page } from './page.ts';
 
 const golden = (name: string): string => `../golden/${name}.txt`;
 const ALL_UP = { server: 1, connections: 1, ports: 1, interfaces: 1 };

@@ -542,9 +542,9 @@ describe('E8', () => {
           (bytes: Uint8Array) =>
             void bytes.copyWithin(at, at + by),
       ),
-      fc
-        .uint8Array({ minLength: length, maxLength: length })
-        .map((noise) => (bytes: Uint8Array) => void bytes.set(noise)),
+      fc.uint8Array({ minLength: length, maxLength: length }).map((noise) => (bytes: Uint8Array) => {
+        bytes.set(noise);
+      }),
     );
 
   function soundPages(): { name: string; page: Uint8Array; read: (bytes: Uint8Array) => unknown }[] {

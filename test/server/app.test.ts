@@ -1,0 +1,498 @@
+/** The routes, over real sockets. */
+import { createHash } from 'node:crypto';
+import { connect } from 'node:net';
+import { gunzipSync } from 'node:zlib';
+import { afterEach, describe, expect, test } from 'vitest';
+import type { Snapshot } from '../../src/model/snapshot.ts';
+import { settle } from '../doubles/fake-clock.ts';
+import { interfaceOf, portsOf, snapshotOf, tableOf } from '../metrics/snapshots.ts';
+import { SimulatedExporter } from '../metrics/simulated-exporter.ts';
+import type { AppParts, RunningApp } from './running-app.ts';
+import { startApp } from './running-app.ts';
+
+const running: RunningApp[] = [];
+afterEach(async () => {
+  await Promise.all(running.splice(0).map((app) => app.close()));
+});
+
+async function start(parts?: AppParts): Promise<RunningApp> {
+  const app = await startApp(parts);
+  running.push(app);
+  return app;
+}
+
+const TEXT_004 = 'text/plain; version=0.0.4; charset=utf-8';
+const PAGE = '# HELP g Ünïcode 😀.\n# TYPE g gauge\ng 1\n';
+const pageOf = (text: string) => () => Promise.resolve([Buffer.from(text)]);
+
+describe('the metrics', () => {
+  test('are text of the format 0.0.4, not to be kept by anybody on the way', async () => {
+    const app = await start({ render: pageOf(PAGE) });
+    const { status, headers, text } = await app.get('/metrics');
+    expect({ status, text }).toEqual({ status: 200, text: PAGE });
+    expect(headers['content-type']).toBe(TEXT_004);
+    expect(headers['content-length']).toBe(String(Buffer.byteLength(PAGE)));
+    expect(headers['cache-control']).toBe('no-store');
+    expect(headers['x-content-type-options']).toBe('nosniff');
+    expect(headers['x-powered-by']).toBeUndefined();
+    expect(headers['set-cookie']).toBeUndefined();
+  });
+
+  test('are the same compressed and plain', async () => {
+    const app = await start({ render: pageOf(PAGE.repeat(5000)) });
+    const plain = await app.get('/metrics');
+    const zipped = await app.get('/metrics', { headers: { 'Accept-Encoding': 'gzip' } });
+    expect(plain.headers['content-encoding']).toBeUndefined();
+    expect(zipped.headers['content-encoding']).toBe('gzip');
+    expect(zipped.headers['content-length']).toBe(String(zipped.body.length));
+    expect(zipped.body.length).toBeLessThan(plain.body.length / 10);
+    expect(gunzipSync(zipped.body).equals(plain.body)).toBe(true);
+    expect(zipped.headers.vary).toBe('Accept-Encoding');
+    expect(plain.headers.vary).toBe('Accept-Encoding');
+  });
+
+  test.each([
+    ['', undefined],
+    ['identity', undefined],
+    ['gzip;q=0', undefined],
+    ['br', undefined],
+    ['br, deflate', undefined],
+    ['gzip;q=0, identity;q=0', undefined],
+    ['nonsense;;q=,', undefined],
+    ['gzip', 'gzip'],
+    ['br, gzip', 'gzip'],
+    ['gzip;q=1.0, *;q=0', 'gzip'],
+    ['deflate, gzip;q=0.5', 'gzip'],
+  ])('to a client that accepts %j are encoded as %s', async (accept, encoding) => {
+    const app = await start({ render: pageOf(PAGE) });
+    const { status, headers, body } = await app.get('/metrics', { headers: { 'Accept-Encoding': accept } });
+    expect(status).toBe(200);
+    expect(headers['content-encoding']).toBe(encoding);
+    expect((encoding === 'gzip' ? gunzipSync(body) : body).toString()).toBe(PAGE);
+  });
+
+  test('of many chunks arrive whole, and their length is told beforehand', async () => {
+    const chunks = Array.from({ length: 40 }, (_, i) => Buffer.alloc(256 * 1024, 65 + (i % 26)));
+    const app = await start({ render: () => Promise.resolve(chunks) });
+    const { headers, body } = await app.get('/metrics');
+    expect(headers['content-length']).toBe(String(40 * 256 * 1024));
+    expect(body.equals(Buffer.concat(chunks))).toBe(true);
+  });
+
+  test('answer HEAD with the same headers and no body', async () => {
+    const app = await start({ render: pageOf(PAGE) });
+    for (const encoding of ['identity', 'gzip']) {
+      const headers = { 'Accept-Encoding': encoding };
+      const get = await app.get('/metrics', { headers });
+      const head = await app.get('/metrics', { method: 'HEAD', headers });
+      expect(head.status).toBe(200);
+      expect(head.body.length).toBe(0);
+      for (const name of ['content-type', 'content-length', 'content-encoding', 'vary'])
+        expect(head.headers[name], name).toBe(get.headers[name]);
+    }
+  });
+
+  test('stand where --web.telemetry-path says, and nowhere else', async () => {
+    const app = await start({ telemetryPath: '/other/path', render: pageOf(PAGE) });
+    expect((await app.get('/other/path')).text).toBe(PAGE);
+    expect((await app.get('/metrics')).status).toBe(404);
+    expect((await app.get('/')).text).toContain('href="/other/path"');
+  });
+
+  test('wait as long as the header of the scraper allows, and as the flag says without one', async () => {
+    const waits: number[] = [];
+    const app = await start({
+      timeoutMs: 7000,
+      collect: (waitMs) => {
+        waits.push(waitMs);
+        return Promise.resolve(snapshotOf());
+      },
+    });
+    const header = 'X-Prometheus-Scrape-Timeout-Seconds';
+    await app.get('/metrics', { headers: { [header]: '1' } });
+    await app.get('/metrics', { headers: { [header]: 'NaN' } });
+    await app.get('/metrics');
+    expect(waits).toEqual([900, 7000, 7000]);
+  });
+
+  test('L5 are not touched by what a request says: path, query, method and headers', async () => {
+    const app = await start({ render: pageOf(PAGE) });
+    const answers = await Promise.all([
+      app.get('/metrics?a=1&b[c]=2&__proto__[x]=1'),
+      app.get('/metrics?%zz'),
+      app.get('/metrics', { headers: { 'User-Agent': '"}\\', Accept: 'application/openmetrics-text' } }),
+    ]);
+    expect(answers.map(({ status, text }) => [status, text])).toEqual(answers.map(() => [200, PAGE]));
+  });
+});
+
+describe('any other path and method', () => {
+  test.each([
+    '/nothing',
+    '/metrics/more',
+    '/-/reload',
+    '/api',
+    '/favicon.ico',
+    '/%',
+    '/%E0%A4%A',
+    '/..%2f..',
+  ])('%s is 404 with a hint where the metrics are', async (path) => {
+    const app = await start();
+    const { status, headers, text } = await app.get(path);
+    expect(status).toBe(404);
+    expect(headers['content-type']).toBe('text/plain; charset=utf-8');
+    expect(text).toContain('/metrics');
+    expect(text).not.toContain(path === '/metrics/more' ? 'more' : path);
+    expect(app.errors).toEqual([]);
+  });
+
+  test.each(['/metrics', '/', '/-/healthy', '/-/ready'])(
+    'of %s other than GET and HEAD is 405',
+    async (path) => {
+      const app = await start();
+      for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH', 'TRACE']) {
+        const { status, headers } = await app.get(path, { method });
+        expect(status, method).toBe(405);
+        expect(headers.allow).toBe('GET, HEAD');
+      }
+    },
+  );
+
+  test('with a body is answered without waiting for the body', async () => {
+    const app = await start();
+    for (const path of ['/metrics', '/nothing']) {
+      const { status } = await app.get(path, { method: 'POST', body: 'x'.repeat(1_000_000) });
+      expect([404, 405]).toContain(status);
+    }
+  });
+});
+
+describe('health', () => {
+  test('is 200 as soon as the exporter serves', async () => {
+    const app = await start({ ready: () => false });
+    const { status, text } = await app.get('/-/healthy');
+    expect({ status, text }).toEqual({ status: 200, text: 'RRAS Exporter is healthy.\n' });
+  });
+
+  test('and readiness is 503 before the first snapshot and 200 after it', async () => {
+    const exporter = new SimulatedExporter({ state: 'denied' });
+    const { poller } = exporter;
+    const app = await start({
+      clock: exporter.clock,
+      ready: () => poller.ready,
+      collect: (waitMs) => poller.collect(waitMs),
+      snapshot: () => poller.snapshot(),
+    });
+    expect((await app.get('/-/ready')).status).toBe(503);
+    await app.get('/metrics');
+    expect((await app.get('/-/ready')).status).toBe(503);
+    exporter.simulator.state = 'running';
+    await exporter.clock.advance(60_001);
+    await app.get('/metrics');
+    const { status, text } = await app.get('/-/ready');
+    expect({ status, text }).toEqual({ status: 200, text: 'RRAS Exporter is ready.\n' });
+  });
+
+  test('answers HEAD without a body', async () => {
+    const app = await start();
+    for (const path of ['/-/healthy', '/-/ready', '/']) {
+      const { status, body } = await app.get(path, { method: 'HEAD' });
+      expect({ status, length: body.length }).toEqual({ status: 200, length: 0 });
+    }
+  });
+});
+
+describe('the landing page', () => {
+  const HOSTILE = `</title><script>alert(1)</script><img src=x onerror="alert('2')">&amp;`;
+  const landing = async (snapshot: Snapshot, parts: AppParts = {}) => {
+    const app = await start({ snapshot: () => snapshot, ...parts });
+    return app.get('/');
+  };
+
+  test('tells of the server in figures', async () => {
+    const { status, headers, text } = await landing(
+      snapshotOf({
+        ports: portsOf({ ikev2: 100, sstp: 28 }, 3),
+        connections: tableOf([{}, {}, {}, {}, {}, {}]),
+        interfaces: [interfaceOf(), interfaceOf({ name: 'x', state: 'unreachable' })],
+      }),
+    );
+    expect(status).toBe(200);
+    expect(headers['content-type']).toBe('text/html; charset=utf-8');
+    const cells = [...text.matchAll(/<th scope="row">(.*?)<\/th><td>(.*?)<\/td>/g)].map(([, a, b]) => [a, b]);
+    expect(cells).toEqual([
+      ['Server', 'running'],
+      ['Connections', '6'],
+      ['Ports in use', '6 of 128'],
+      ['Interfaces connected', '1 of 2'],
+      ['Started', new Date(1_794_000_000_000).toISOString()],
+      ['Read last', new Date(1_795_219_200_000).toISOString()],
+    ]);
+  });
+
+  test.each<[what: string, parts: Partial<Snapshot>, text: string]>([
+    ['was not read yet', { timestampSeconds: 0, service: undefined }, 'not read yet'],
+    ['cannot be read', { service: undefined }, 'cannot be read'],
+    [
+      'is stopped',
+      { service: { running: false, lanOnly: false, startTimeSeconds: undefined } },
+      'the RemoteAccess service does not run',
+    ],
+    [
+      'routes the LAN only',
+      { service: { running: true, lanOnly: true, startTimeSeconds: undefined } },
+      'running, as a LAN router only',
+    ],
+    ['is read in part', { up: false }, 'running; not every source can be read'],
+  ])('says that a server %s', async (_, parts, text) => {
+    expect((await landing(snapshotOf(parts))).text).toContain(`<td>${text}</td>`);
+  });
+
+  test('escapes whatever a server says: names of interfaces and users, problems, the version', async () => {
+    const problem = { up: false, durationSeconds: 1, problem: HOSTILE };
+    const { text } = await landing(
+      snapshotOf({
+        sources: { connections: problem },
+        interfaces: [interfaceOf({ name: HOSTILE })],
+        connections: tableOf([{ identity: { user: HOSTILE, computer: HOSTILE, interfaceName: HOSTILE } }]),
+      }),
+      { version: HOSTILE },
+    );
+    expect(text).not.toMatch(/<(?:script|img)/i);
+    expect(text).toContain('&lt;/title&gt;&lt;script&gt;');
+    expect(text).toContain('onerror=&quot;alert(&#39;2&#39;)&quot;&gt;&amp;amp;');
+    // Only what the page itself is made of stands between angle brackets.
+    const tags = new Set([...text.matchAll(/<\/?([a-z!1-9]+)/gi)].map(([, tag]) => tag!.toLowerCase()));
+    const own = '!doctype html head meta title style body h1 p a table tr th td ul li'.split(' ');
+    expect([...tags].filter((tag) => !own.includes(tag))).toEqual([]);
+  });
+
+  test('shows problems of sources, and says if its data is made up', async () => {
+    const problem = { up: false, durationSeconds: 1, problem: 'it broke' };
+    const { text } = await landing(snapshotOf({ sources: { ports: problem } }), { simulated: true });
+    expect(text).toContain('<li class="bad">ports: it broke</li>');
+    expect(text).toContain('The server is simulated');
+  });
+
+  test('has a policy that allows its own style by hash, and nothing else', async () => {
+    const { headers, text } = await landing(snapshotOf());
+    const style = /<style>([\s\S]*?)<\/style>/.exec(text)![1]!;
+    const hash = createHash('sha256').update(style).digest('base64');
+    const policy = String(headers['content-security-policy']);
+    expect(policy.split('; ').sort()).toEqual(
+      [
+        `default-src 'none'`,
+        `style-src 'sha256-${hash}'`,
+        `base-uri 'none'`,
+        `form-action 'none'`,
+        `frame-ancestors 'none'`,
+      ].sort(),
+    );
+    expect(text).not.toMatch(/\sstyle=|<script|<link|src=|url\(|@import/);
+    expect(text).not.toMatch(/https?:\/\//);
+    expect(headers['cache-control']).toBe('no-store');
+  });
+});
+
+describe('H1 scrapes at the same time', () => {
+  test('share one enumeration and one page: 200 of them, byte for byte', async () => {
+    let open = (): void => undefined;
+    const gate = new Promise<void>((resolve) => (open = resolve));
+    const reads: string[] = [];
+    const exporter = new SimulatedExporter({
+      reading: (reader) => ({
+        async read(source) {
+          reads.push(source);
+          await gate;
+          return reader.read(source);
+        },
+        reset: () => reader.reset(),
+      }),
+    });
+    let waiting = 0;
+    let rendered = 0;
+    const app = await start({
+      clock: exporter.clock,
+      collect: (waitMs) => {
+        waiting += 1;
+        return exporter.poller.collect(waitMs);
+      },
+      render: (snapshot) => {
+        rendered += 1;
+        return Promise.resolve([Buffer.from(exporter.render(snapshot).text)]);
+      },
+    });
+    const answers = Array.from({ length: 200 }, () => app.get('/metrics'));
+    while (waiting < 200) await settle();
+    open();
+    const bodies = await Promise.all(answers);
+    expect(reads).toEqual(['server', 'connections', 'ports', 'interfaces']);
+    expect(rendered).toBe(1);
+    expect(new Set(bodies.map(({ status }) => status))).toEqual(new Set([200]));
+    expect(new Set(bodies.map(({ text }) => text)).size).toBe(1);
+    expect(bodies[0]!.text).toContain('\nrras_up 1\n');
+  });
+
+  test('compress the page once', async () => {
+    const app = await start({ render: pageOf(PAGE.repeat(1000)) });
+    const headers = { 'Accept-Encoding': 'gzip' };
+    const answers = await Promise.all(Array.from({ length: 20 }, () => app.get('/metrics', { headers })));
+    expect(new Set(answers.map(({ body }) => body.toString('base64'))).size).toBe(1);
+  });
+});
+
+describe('more scrapes than --web.max-requests', () => {
+  test('H2 are refused at once with 503, and room is made when one ends', async () => {
+    const open: (() => void)[] = [];
+    const app = await start({
+      maxRequests: 2,
+      collect: () => new Promise((resolve) => open.push(() => resolve(snapshotOf()))),
+    });
+    const first = [app.get('/metrics'), app.get('/metrics')];
+    while (open.length < 2) await settle();
+    const refused = await app.get('/metrics');
+    expect(refused.status).toBe(503);
+    expect(refused.headers['retry-after']).toBe('1');
+    expect(refused.text).toBe('Limit of concurrent requests reached (2), try again later.\n');
+    expect((await app.get('/-/healthy')).status).toBe(200);
+    expect((await app.get('/')).status).toBe(200);
+    open.splice(0).forEach((each) => each());
+    expect((await Promise.all(first)).map(({ status }) => status)).toEqual([200, 200]);
+    const next = app.get('/metrics');
+    while (open.length < 1) await settle();
+    open[0]!();
+    expect((await next).status).toBe(200);
+  });
+
+  test('H2 of clients that went away count no more', async () => {
+    let collecting = 0;
+    const app = await start({
+      maxRequests: 1,
+      collect: () => {
+        collecting += 1;
+        return collecting === 1 ? new Promise<Snapshot>(() => undefined) : Promise.resolve(snapshotOf());
+      },
+    });
+    let leave = (): void => undefined;
+    const lost = app.get('/metrics', { onRequest: (request) => (leave = () => request.destroy()) });
+    lost.catch(() => undefined);
+    while (collecting < 1) await settle();
+    leave();
+    let { status } = await app.get('/metrics');
+    for (let tries = 0; status === 503 && tries < 1000; tries += 1) ({ status } = await app.get('/metrics'));
+    expect(status).toBe(200);
+    await expect(lost).rejects.toThrow();
+  });
+
+  test('are taken without a limit where it is 0', async () => {
+    const app = await start({ maxRequests: 0 });
+    const answers = await Promise.all(Array.from({ length: 60 }, () => app.get('/metrics')));
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+  });
+});
+
+describe('H8 a defect of ours', () => {
+  test('X1 in a poll gives an answer without details, a line in the log, and the next scrape works', async () => {
+    let broken = true;
+    const app = await start({
+      render: pageOf(PAGE),
+      collect: () =>
+        broken ? Promise.reject(new TypeError('secret detail')) : Promise.resolve(snapshotOf()),
+    });
+    const { status, headers, text } = await app.get('/metrics');
+    expect({ status, text }).toEqual({ status: 500, text: 'Internal error; the log says more.\n' });
+    expect(headers['content-type']).toBe('text/plain; charset=utf-8');
+    expect(app.errors.map(({ message }) => message)).toEqual(['request failed']);
+    expect(String(app.errors[0]!.fields?.['error'])).toContain('secret detail');
+    broken = false;
+    expect((await app.get('/metrics')).text).toBe(PAGE);
+  });
+
+  test('X1 that is thrown, not rejected, gives an answer too', async () => {
+    const app = await start({
+      collect: () => {
+        throw new TypeError('thrown');
+      },
+      snapshot: () => {
+        throw new TypeError('thrown');
+      },
+      ready: () => {
+        throw new TypeError('thrown');
+      },
+    });
+    for (const path of ['/metrics', '/', '/-/ready']) expect((await app.get(path)).status, path).toBe(500);
+    expect((await app.get('/-/healthy')).status).toBe(200);
+  });
+
+  test('X1 in one rendering is not kept for the scrapes after it', async () => {
+    let broken = true;
+    const app = await start({
+      render: () => (broken ? Promise.reject(new Error('once')) : Promise.resolve([Buffer.from(PAGE)])),
+    });
+    expect((await app.get('/metrics')).status).toBe(500);
+    broken = false;
+    expect((await app.get('/metrics')).text).toBe(PAGE);
+  });
+
+  test('X1 of a client that leaves in the middle of a large page harms nobody', async () => {
+    const unhandled: unknown[] = [];
+    const note = (error: unknown): void => void unhandled.push(error);
+    process.on('unhandledRejection', note);
+    try {
+      const chunks = Array.from({ length: 64 }, () => Buffer.alloc(256 * 1024, 10));
+      const app = await start({ render: () => Promise.resolve(chunks), maxRequests: 8 });
+      const { port, hostname } = new URL(app.url);
+      for (let round = 0; round < 8; round += 1) {
+        await new Promise<void>((resolve) => {
+          const socket = connect({ host: hostname, port: Number(port) }, () => {
+            socket.write('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n');
+          });
+          // At once, after the head, and in the middle of the body.
+          if (round % 3 === 0) setImmediate(() => socket.destroy());
+          else socket.once('data', () => (round % 3 === 1 ? socket.resetAndDestroy() : socket.destroy()));
+          socket.on('error', () => undefined);
+          socket.on('close', () => resolve());
+        });
+      }
+      const { status, body } = await app.get('/metrics');
+      expect({ status, length: body.length }).toEqual({ status: 200, length: 64 * 256 * 1024 });
+      await settle();
+      expect(unhandled).toEqual([]);
+      expect(app.errors).toEqual([]);
+    } finally {
+      process.off('unhandledRejection', note);
+    }
+  });
+});
+
+describe('a scrape of a server that hangs', () => {
+  test('N1 is answered at its deadline with the last good snapshot', async () => {
+    let hang = false;
+    const exporter = new SimulatedExporter({
+      reading: (reader) => ({
+        read: (source) => (hang ? new Promise(() => undefined) : reader.read(source)),
+        reset: () => reader.reset(),
+      }),
+    });
+    const { clock, poller } = exporter;
+    const app = await start({
+      clock,
+      collect: (waitMs) => poller.collect(waitMs),
+      render: (snapshot) => Promise.resolve([Buffer.from(exporter.render(snapshot).text)]),
+    });
+    const good = await app.get('/metrics');
+    hang = true;
+    await clock.advance(15_000);
+    const headers = { 'X-Prometheus-Scrape-Timeout-Seconds': '5' };
+    let answered = false;
+    const late = app.get('/metrics', { headers }).finally(() => (answered = true));
+    while (clock.nextDueMs === null) await settle();
+    await clock.advance(4499);
+    await settle();
+    expect(answered).toBe(false);
+    await clock.advance(1);
+    const { status, text } = await late;
+    expect(status).toBe(200);
+    expect(text).toBe(good.text);
+  });
+});

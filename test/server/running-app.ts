@@ -1,0 +1,66 @@
+/** The HTTP side of the exporter on a free port of 127.0.0.1, over any source of snapshots and pages. */
+import type { AppOptions } from '../../src/server/app.ts';
+import { createApp } from '../../src/server/app.ts';
+import type { Listener } from '../../src/server/listen.ts';
+import { listen } from '../../src/server/listen.ts';
+import { PageCache } from '../../src/server/pages.ts';
+import type { LogFields, Logger } from '../../src/model/logger.ts';
+import type { Snapshot } from '../../src/model/snapshot.ts';
+import { FakeClock } from '../doubles/fake-clock.ts';
+import { snapshotOf } from '../metrics/snapshots.ts';
+import type { Answer, RequestOptions } from './http-client.ts';
+import { fetchPlain } from './http-client.ts';
+
+export interface AppParts extends Partial<AppOptions> {
+  readonly clock?: FakeClock;
+  readonly render?: (snapshot: Snapshot) => Promise<readonly Uint8Array[]>;
+}
+
+export interface RunningApp {
+  readonly url: string;
+  readonly clock: FakeClock;
+  readonly errors: readonly { readonly message: string; readonly fields: LogFields | undefined }[];
+  readonly get: (path: string, options?: RequestOptions) => Promise<Answer>;
+  readonly close: () => Promise<void>;
+}
+
+export async function startApp(parts: AppParts = {}): Promise<RunningApp> {
+  const { clock = new FakeClock(), render, ...given } = parts;
+  const errors: { message: string; fields: LogFields | undefined }[] = [];
+  const quiet = (): void => undefined;
+  const logger: Logger = {
+    debug: quiet,
+    info: quiet,
+    warn: quiet,
+    error: (message, fields) => errors.push({ message, fields }),
+  };
+  const snapshot = snapshotOf();
+  const pages = new PageCache(
+    { render: render ?? (() => Promise.resolve([Buffer.from('# nothing\n')])) },
+    clock,
+  );
+  const app = createApp({
+    telemetryPath: '/metrics',
+    maxRequests: 0,
+    timeoutMs: 10_000,
+    version: '1.2.3',
+    simulated: false,
+    logger,
+    pages,
+    collect: () => Promise.resolve(snapshot),
+    snapshot: () => snapshot,
+    ready: () => true,
+    ...given,
+  });
+  const listener: Listener = await listen({ host: '127.0.0.1', port: 0 }, app);
+  return {
+    url: listener.url,
+    clock,
+    errors,
+    get: (path, options) => fetchPlain(listener.url + path, options),
+    close: () => {
+      listener.force();
+      return listener.close(AbortSignal.abort());
+    },
+  };
+}
