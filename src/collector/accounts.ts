@@ -26,6 +26,8 @@ const USUAL_FRAME_BYTES = 1_600;
 /** 10 Gbit/s of the smallest frames. A frame counter that fell by more than that allows was cleared. */
 const MOST_FRAMES_PER_SECOND = 15_000_000;
 
+const mostFramesIn = (seconds: number): number => MOST_FRAMES_PER_SECOND * Math.max(1, seconds);
+
 /** Each session's counters, by the session's index: what the server said last, and the sum over wraps and resets. */
 export class CounterLedger {
   /** Of the last `advance`, by the order of CONNECTION_COUNTERS; overwritten by the next one. */
@@ -38,7 +40,10 @@ export class CounterLedger {
   fastestBytesPerSecond: number | undefined;
   #last = new Float64Array(64 * N);
   #sums = new Float64Array(64 * N);
+  /** By session: 1 if EnumEx said its last counters, of which the byte counters then lack what is above 2^32. */
+  #lastByEx = new Uint8Array(64);
   #columns: readonly ArrayLike<number>[] = [];
+  #byEx = false;
   /** Byte counters are known to have 32 bits only. */
   #narrow = false;
   /** Whether a byte counter of level 4 was seen beyond 2^32, or to wrap at it. */
@@ -47,32 +52,36 @@ export class CounterLedger {
   /** Begins a round over the rows of one enumeration. */
   beginRound(columns: ConnectionColumns, api: 'level4' | 'ex'): void {
     this.#columns = CONNECTION_COUNTERS.map((counter) => columns[counter]);
-    this.#narrow = api === 'ex' || this.#level4 === 'narrow';
+    this.#byEx = api === 'ex';
+    this.#narrow = this.#byEx || this.#level4 === 'narrow';
     this.fastestBytesPerSecond = this.#narrow ? 0 : undefined;
   }
 
-  /** Takes a new session's counters as they are. */
-  open(session: number, row: number): void {
+  /** Takes a new session's counters as they are; `deltas` are all that it moved in its `ageSeconds`. */
+  open(session: number, row: number, ageSeconds: number): void {
     this.#reserve(session);
+    this.#lastByEx[session] = this.#byEx ? 1 : 0;
     for (let c = 0; c < N; c += 1) {
       const raw = this.#columns[c]![row]!;
       this.#last[session * N + c] = raw;
       this.#sums[session * N + c] = raw;
       this.deltas[c] = raw;
     }
+    this.#watchBytes(row, ageSeconds);
   }
 
   /** Takes a known session's counters; `deltas` says by how much each rose in `elapsedSeconds`. */
   advance(session: number, row: number, elapsedSeconds: number): void {
     const at = session * N;
     let fell = false;
+    if (this.#lastByEx[session] !== (this.#byEx ? 1 : 0)) this.#changeWidth(session, row);
     for (let c = 0; c < N; c += 1) {
       const delta = this.#columns[c]![row]! - this.#last[at + c]!;
       this.deltas[c] = delta;
       if (delta < 0) fell = true;
     }
     if (fell) this.#explainFall(at, row, elapsedSeconds);
-    this.#watchBytes(at, row, elapsedSeconds);
+    this.#watchBytes(row, elapsedSeconds);
     for (let c = 0; c < N; c += 1) {
       this.#last[at + c] = this.#columns[c]![row]!;
       this.#sums[at + c]! += this.deltas[c]!;
@@ -84,19 +93,34 @@ export class CounterLedger {
     return this.#sums[session * N + counter]!;
   }
 
-  /** True if no counter of the row is below the session's last one, as when a session comes back after a gap. */
-  continues(session: number, row: number): boolean {
+  /** True if the row's counters may be the session's after `elapsedSeconds` out of sight: none fell but by a wrap. */
+  continues(session: number, row: number, elapsedSeconds: number): boolean {
     for (const [bytes, frames] of DIRECTIONS) {
-      if (this.#columns[frames]![row]! < this.#last[session * N + frames]!) return false;
+      const moved = this.#columns[frames]![row]! - this.#last[session * N + frames]!;
+      if (moved < 0 && moved + TWO_32 > mostFramesIn(elapsedSeconds)) return false;
       if (!this.#narrow && this.#columns[bytes]![row]! < this.#last[session * N + bytes]!) return false;
     }
     return true;
   }
 
+  /** Level 4 has given way to EnumEx or the other way round: makes the last byte counters comparable with the row's. */
+  #changeWidth(session: number, row: number): void {
+    this.#lastByEx[session] = this.#byEx ? 1 : 0;
+    for (const [bytes] of DIRECTIONS) {
+      const at = session * N + bytes;
+      const last = this.#last[at]!;
+      if (this.#byEx) this.#last[at] = last % TWO_32;
+      // As many times 2^32 as leave the smallest rise.
+      else
+        this.#last[at] =
+          last + Math.max(0, Math.floor((this.#columns[bytes]![row]! - last) / TWO_32)) * TWO_32;
+    }
+  }
+
   /** Some counter fell: it wrapped, if that much can have been moved, else all were cleared and began anew. */
   #explainFall(at: number, row: number, elapsedSeconds: number): void {
     const { deltas } = this;
-    const mostFrames = MOST_FRAMES_PER_SECOND * Math.max(1, elapsedSeconds);
+    const mostFrames = mostFramesIn(elapsedSeconds);
     let cleared = false;
     let wraps = 0;
     for (const [bytes, frames] of DIRECTIONS) {
@@ -111,7 +135,8 @@ export class CounterLedger {
         wraps += 1;
         const framesCount = this.#columns[frames]![row]! > 0 || this.#last[at + frames]! > 0;
         const most = framesCount ? deltas[frames]! * LARGEST_FRAME_BYTES : TWO_31;
-        if (last >= TWO_32 || this.#level4 === 'wide' || deltas[bytes]! > most) cleared = true;
+        const wide = !this.#byEx && this.#level4 === 'wide';
+        if (last >= TWO_32 || wide || deltas[bytes]! > most) cleared = true;
       }
     }
     for (let c = 0; c < N; c += 1) if (deltas[c]! < 0 && c !== SWITCHOVERS) cleared = true;
@@ -126,7 +151,7 @@ export class CounterLedger {
   }
 
   /** Notes the fastest counter, and counts a byte counter that may hide another 2^32. */
-  #watchBytes(at: number, row: number, elapsedSeconds: number): void {
+  #watchBytes(row: number, elapsedSeconds: number): void {
     for (const [bytes, frames] of DIRECTIONS) {
       const raw = this.#columns[bytes]![row]!;
       if (raw >= TWO_32) this.#level4 = 'wide';
@@ -147,6 +172,9 @@ export class CounterLedger {
     const sums = new Float64Array(length);
     last.set(this.#last);
     sums.set(this.#sums);
+    const lastByEx = new Uint8Array(length / N);
+    lastByEx.set(this.#lastByEx);
+    this.#lastByEx = lastByEx;
     this.#last = last;
     this.#sums = sums;
   }

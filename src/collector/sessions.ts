@@ -65,6 +65,7 @@ type MutableUserAccount = { -readonly [K in keyof UserAccount]: UserAccount[K] }
 const START_TOLERANCE_SECONDS = 2;
 const FLAG_DORMANT = 0x20;
 const IDS_REMEMBERED = 100_000;
+/** Beside as many as ever were live at once: all may come back after a stop that was none. */
 const TRACES_KEPT = 20_000;
 /** Key of the account of users beyond the limit: no JSON, so no user's. */
 const OTHER_USERS = 'other';
@@ -93,7 +94,9 @@ export class SessionTable {
   readonly #traces = new Map<string, Trace>();
   readonly #freeIndices: number[] = [];
   #indices = 0;
-  readonly #ids = new Set<string>();
+  #mostLive = 0;
+  /** How many sessions had the id that a handle with its guid and start gives; the latest used last. */
+  readonly #ids = new Map<string, number>();
   #generation = 0;
   /** The first enumeration has been: what it found is not counted as started. */
   #primed = false;
@@ -106,6 +109,7 @@ export class SessionTable {
   update(frame: ConnectionsFrame, ports: PortsFrame | undefined, time: FrameTime): ConnectionTable {
     this.#generation += 1;
     const { columns, count } = frame;
+    this.#mostLive = Math.max(this.#mostLive, count);
     this.#ledger.beginRound(columns, frame.api);
     for (const [slot, identity] of frame.identities) this.#identify(slot, identity);
     if (ports) this.#joinPorts(ports);
@@ -210,7 +214,6 @@ export class SessionTable {
   #replace(session: Session): Session {
     const { slot, identity } = session;
     this.#end(session);
-    this.#traces.delete(identity.handle);
     return this.#add(slot, identity);
   }
 
@@ -243,7 +246,8 @@ export class SessionTable {
     this.#traces.delete(identity.handle);
     if (trace) {
       const same = isSameSession(trace.key, identity) && !isAnother(trace.key, trace, durationSeconds, time);
-      if (same && this.#ledger.continues(trace.index, row)) {
+      const elapsed = (time.monotonicMs - trace.seenAtMs) / 1000;
+      if (same && this.#ledger.continues(trace.index, row, elapsed)) {
         session.id = trace.id;
         session.index = trace.index;
         session.startTimeSeconds = trace.startTimeSeconds;
@@ -255,7 +259,7 @@ export class SessionTable {
     }
     session.id = this.#newId(identity);
     session.index = this.#freeIndices.pop() ?? this.#indices++;
-    this.#ledger.open(session.index, row);
+    this.#ledger.open(session.index, row, durationSeconds);
     return true;
   }
 
@@ -316,7 +320,7 @@ export class SessionTable {
       durationSeconds: session.durationSeconds,
       seenAtMs: session.seenAtMs,
     });
-    if (this.#traces.size <= TRACES_KEPT) return;
+    if (this.#traces.size <= TRACES_KEPT + this.#mostLive) return;
     for (const [handle, trace] of this.#traces) {
       this.#traces.delete(handle);
       this.#freeIndices.push(trace.index);
@@ -350,17 +354,19 @@ export class SessionTable {
   }
 
   /** Stable over restarts wherever the source gives a guid or a start; salted if it served another session before. */
-  #newId(identity: ConnectionIdentity): string {
-    for (let salt = 0; ; salt += 1) {
-      const tuple = JSON.stringify([identity.handle, identity.guid, identity.startTicks, salt]);
-      const id = createHash('sha256').update(tuple).digest('hex').slice(0, 16);
-      if (this.#ids.has(id)) continue;
-      this.#ids.add(id);
-      if (this.#ids.size > IDS_REMEMBERED)
-        for (const oldest of this.#ids) if (this.#ids.delete(oldest)) break;
-      return id;
-    }
+  #newId({ handle, guid, startTicks }: ConnectionIdentity): string {
+    const first = hashOf(handle, guid, startTicks, 0);
+    const salt = this.#ids.get(first) ?? 0;
+    this.#ids.delete(first);
+    this.#ids.set(first, salt + 1);
+    if (this.#ids.size > IDS_REMEMBERED)
+      for (const oldest of this.#ids.keys()) if (this.#ids.delete(oldest)) break;
+    return salt === 0 ? first : hashOf(handle, guid, startTicks, salt);
   }
+}
+
+function hashOf(...tuple: readonly (string | number)[]): string {
+  return createHash('sha256').update(JSON.stringify(tuple)).digest('hex').slice(0, 16);
 }
 
 /** A table whose columns are still to be filled; `sums` are its counters by the order of CONNECTION_COUNTERS. */

@@ -64,8 +64,8 @@ export interface ConnectionSeries {
   readonly values: (shown: ShownTable) => ArrayLike<number>;
   /** Index of the counter, of which the connections that are not shown have a row of their own. */
   readonly counter?: number;
-  /** Multiplies each value; 1 if absent. */
-  readonly scale?: number;
+  /** Divides each value: exact where multiplying by a fraction is not (57 * 0.01 is 0.5700000000000001). */
+  readonly divisor?: number;
   /** Leaves out zeros. */
   readonly nonZero?: boolean;
   /** Leaves out connections that have no such figure. */

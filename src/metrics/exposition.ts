@@ -223,7 +223,7 @@ function connectionWriter(
       out.bytes(suffix);
       out.value(startSeconds);
     };
-    for (const { values, counter, scale, nonZero, where, suffix } of series) {
+    for (const { values, counter, divisor, nonZero, where, suffix } of series) {
       const column = values(shown);
       for (let i = 0; i < shown.connections.length; i += 1) {
         const connection = shown.connections[i]!;
@@ -231,7 +231,7 @@ function connectionWriter(
         if ((nonZero && value === 0) || (where && !where(connection))) continue;
         let id = ids.get(connection);
         if (!id) ids.set(connection, (id = Buffer.from(connection.id, 'latin1')));
-        write(id, suffix, scale === undefined ? value : value * scale, connection.startTimeSeconds);
+        write(id, suffix, divisor === undefined ? value : value / divisor, connection.startTimeSeconds);
       }
       const other = counter === undefined ? undefined : shown.other?.[counter];
       if (other !== undefined && !(nonZero && other === 0))

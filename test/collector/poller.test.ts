@@ -85,7 +85,9 @@ function bench(options: Partial<PollerOptions> = {}) {
     enabled: new Set(SOURCES),
     minIntervalMs: 0,
     maxAgeMs: MAX_AGE_MS,
+    userLimit: 0,
     onRead: (source) => void told.push(source),
+    onWraps: () => undefined,
     ...options,
   });
   return { clock, reader, lines, told, poller, logger };
@@ -103,7 +105,9 @@ function overApi(make: (clock: FakeClock) => RrasApi, options: Partial<PollerOpt
     enabled: new Set(SOURCES),
     minIntervalMs: 0,
     maxAgeMs: MAX_AGE_MS,
+    userLimit: 0,
     onRead: () => undefined,
+    onWraps: () => undefined,
     ...options,
   });
   return { clock, host, poller, lines };

@@ -16,7 +16,7 @@ const ticks = (unixSeconds: number): string =>
 
 /** A table and the time of both clocks, `after(s)` seconds after the first frame. */
 class Bench {
-  table = new SessionTable();
+  table = new SessionTable({ userLimit: 0 });
   seconds = 0;
   wallOffset = 0;
   uncertaintySeconds = 0;
@@ -26,6 +26,7 @@ class Bench {
       monotonicMs: 5000 + this.seconds * 1000,
       wallSeconds: WALL + this.seconds + this.wallOffset,
       uncertaintySeconds: this.uncertaintySeconds,
+      torn: false,
     };
   }
 

@@ -26,19 +26,24 @@ function refusal(...argv: string[]): string {
 }
 
 const DEFAULTS: Options = {
-  rras: { server: null, simulate: null },
+  rras: { server: null, simulate: null, replay: null },
   native: { isolation: 'process' },
   collector: {
     sources: ['server', 'connections', 'ports', 'interfaces'],
     timeoutMs: 10_000,
     minIntervalMs: 1000,
     maxAgeMs: 60_000,
+    connections: { detail: 'full', limit: 10_000 },
+    users: false,
   },
+  privacy: { users: null, addresses: null },
+  storage: { path: './data' },
   web: {
     listenAddresses: [{ host: null, port: 10077 }],
     telemetryPath: '/metrics',
     maxRequests: 40,
     exporterMetrics: true,
+    openMetricsCreated: false,
   },
   log: { level: 'info', format: 'logfmt' },
 };

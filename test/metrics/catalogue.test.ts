@@ -2,19 +2,19 @@
 import { describe, expect, test } from 'vitest';
 import { CATALOGUE } from '../../src/metrics/catalogue.ts';
 import type { Family } from '../../src/metrics/catalogue.ts';
-import { TextEncoder004 } from '../../src/metrics/exposition.ts';
-import { ViewMaker } from '../../src/metrics/labels.ts';
+import { PageEncoder } from '../../src/metrics/exposition.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import { STRUCTS } from '../../src/native/layout.ts';
 import { NATIVE_FUNCTIONS } from '../../src/model/rras-api.ts';
 import { PROMISED, VOCABULARY } from './contract.ts';
 import type { ParsedFamily } from './prometheus-parser.ts';
 import { familyOf, parsePage, valuesOf } from './prometheus-parser.ts';
-import { idOf, interfaceOf, portsOf, snapshotOf, tableOf } from './snapshots.ts';
+import { idOf, interfaceOf, portsOf, plainViews, snapshotOf, tableOf } from './snapshots.ts';
 
 function labelsOf(family: Family): readonly string[] {
   switch (family.kind) {
     case 'samples':
+    case 'histogram':
       return family.labels;
     case 'identity':
       return ['connection', ...family.labels];
@@ -24,8 +24,8 @@ function labelsOf(family: Family): readonly string[] {
 }
 
 function readBack(parts: Partial<Snapshot>): ParsedFamily[] {
-  const view = new ViewMaker().view(snapshotOf(parts));
-  return parsePage(Buffer.concat(new TextEncoder004(CATALOGUE).encode(view)));
+  const view = plainViews().view(snapshotOf(parts), 0);
+  return parsePage(Buffer.concat(new PageEncoder(CATALOGUE, { format: 'text' }).encode(view)));
 }
 
 const names = (families: readonly ParsedFamily[]): string[] => families.map(({ name }) => name);

@@ -3,18 +3,17 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { CATALOGUE } from '../../src/metrics/catalogue.ts';
 import type { Family, SampleFamily } from '../../src/metrics/catalogue.ts';
-import { formatNumber, TextEncoder004 } from '../../src/metrics/exposition.ts';
-import { ViewMaker } from '../../src/metrics/labels.ts';
+import { formatNumber, PageEncoder } from '../../src/metrics/exposition.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import type { ParsedFamily } from './prometheus-parser.ts';
 import { familyOf, parsePage, valuesOf } from './prometheus-parser.ts';
 import type { ConnectionSketch } from './snapshots.ts';
-import { idOf, interfaceOf, portsOf, snapshotOf, tableOf } from './snapshots.ts';
+import { idOf, interfaceOf, portsOf, plainViews, snapshotOf, tableOf } from './snapshots.ts';
 
 const CHUNK_BYTES = 256 * 1024;
 
 function render(snapshot: Snapshot, catalogue: readonly Family[] = CATALOGUE): Buffer[] {
-  return new TextEncoder004(catalogue).encode(new ViewMaker().view(snapshot));
+  return new PageEncoder(catalogue, { format: 'text' }).encode(plainViews().view(snapshot, 0));
 }
 
 const readBack = (snapshot: Snapshot, catalogue?: readonly Family[]): ParsedFamily[] =>
@@ -328,30 +327,30 @@ describe('a page', () => {
   });
 
   test('is the same when it is rendered again by the same encoder', () => {
-    const encoder = new TextEncoder004(CATALOGUE);
-    const views = new ViewMaker();
-    const first = Buffer.concat(encoder.encode(views.view(large)));
-    const again = Buffer.concat(encoder.encode(views.view(large)));
+    const encoder = new PageEncoder(CATALOGUE, { format: 'text' });
+    const views = plainViews();
+    const first = Buffer.concat(encoder.encode(views.view(large, 0)));
+    const again = Buffer.concat(encoder.encode(views.view(large, 0)));
     expect(again.equals(first)).toBe(true);
   });
 
   test('C5 ends the series of a session with the next snapshot', () => {
-    const encoder = new TextEncoder004(CATALOGUE);
-    const views = new ViewMaker();
+    const encoder = new PageEncoder(CATALOGUE, { format: 'text' });
+    const views = plainViews();
     const both = tableOf([{}, {}]);
     const one = { ...tableOf([{}]), connections: both.connections.slice(1) };
-    encoder.encode(views.view(snapshotOf({ connections: both })));
-    const page = encoder.encode(views.view(snapshotOf({ connections: one })));
+    encoder.encode(views.view(snapshotOf({ connections: both }), 0));
+    const page = encoder.encode(views.view(snapshotOf({ connections: one }), 0));
     const { samples } = familyOf(parsePage(Buffer.concat(page)), 'rras_connection_info');
     expect(samples.map(({ labels }) => labels['connection'])).toEqual([idOf(1)]);
   });
 
   test('shows what is new of a session that goes on: a text that changed, a number that rose', () => {
-    const encoder = new TextEncoder004(CATALOGUE);
-    const views = new ViewMaker();
+    const encoder = new PageEncoder(CATALOGUE, { format: 'text' });
+    const views = plainViews();
     const page = (remoteAddress: string, receivedBytes: number): ParsedFamily[] => {
       const connections = tableOf([{ identity: { remoteAddress }, counters: { receivedBytes } }]);
-      return parsePage(Buffer.concat(encoder.encode(views.view(snapshotOf({ connections })))));
+      return parsePage(Buffer.concat(encoder.encode(views.view(snapshotOf({ connections }), 0))));
     };
     page('203.0.113.9', 10);
     const families = page('203.0.113.77', 12);

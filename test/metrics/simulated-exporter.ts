@@ -2,8 +2,10 @@
 import { enumerate } from '../../src/collector/enumerate.ts';
 import { Poller } from '../../src/collector/poller.ts';
 import { CATALOGUE } from '../../src/metrics/catalogue.ts';
-import { TextEncoder004 } from '../../src/metrics/exposition.ts';
+import type { Format } from '../../src/metrics/exposition.ts';
+import { PageEncoder } from '../../src/metrics/exposition.ts';
 import { ViewMaker } from '../../src/metrics/labels.ts';
+import type { ViewOptions } from '../../src/metrics/labels.ts';
 import type { ReadReport, SourceReader } from '../../src/model/frames.ts';
 import type { Logger } from '../../src/model/logger.ts';
 import type { RrasApi } from '../../src/model/rras-api.ts';
@@ -11,6 +13,7 @@ import type { Snapshot } from '../../src/model/snapshot.ts';
 import type { Source } from '../../src/model/words.ts';
 import { SOURCES } from '../../src/model/words.ts';
 import { Host } from '../../src/native/host.ts';
+import type { ScenarioName } from '../../src/native/simulator/scenarios.ts';
 import type { ServerState, SimulatedServer } from '../../src/native/simulator/server.ts';
 import { createSimulator } from '../../src/native/simulator/server.ts';
 import { FakeClock } from '../doubles/fake-clock.ts';
@@ -20,6 +23,9 @@ export const MAX_AGE_MS = 60_000;
 export const SCRAPE_INTERVAL_MS = 15_000;
 
 export interface ExporterOptions {
+  readonly scenario?: ScenarioName;
+  readonly view?: Partial<ViewOptions>;
+  readonly userLimit?: number;
   readonly state?: ServerState;
   /** Null for the local machine. */
   readonly server?: string | null;
@@ -42,13 +48,18 @@ export class SimulatedExporter {
   readonly poller: Poller;
   readonly log: LogLine[] = [];
   readonly reports: (readonly [Source, ReadReport])[] = [];
-  readonly #views = new ViewMaker();
-  readonly #encoder = new TextEncoder004(CATALOGUE);
+  readonly views: ViewMaker;
 
   constructor(options: ExporterOptions = {}) {
     const { clock } = this;
+    this.views = new ViewMaker({
+      privacy: { users: 'plain', addresses: 'plain' },
+      detail: 'full',
+      limit: 10_000,
+      ...options.view,
+    });
     this.simulator = createSimulator({
-      scenario: 'small',
+      scenario: options.scenario ?? 'small',
       seed: 1,
       clock,
       state: options.state ?? 'running',
@@ -62,7 +73,9 @@ export class SimulatedExporter {
       enabled: new Set(options.enabled ?? SOURCES),
       minIntervalMs: 1000,
       maxAgeMs: MAX_AGE_MS,
+      userLimit: options.userLimit ?? 0,
       onRead: (source, report) => this.reports.push([source, report]),
+      onWraps: () => undefined,
     });
   }
 
@@ -78,7 +91,12 @@ export class SimulatedExporter {
   }
 
   render(snapshot: Snapshot): Page {
-    return new Page(Buffer.concat(this.#encoder.encode(this.#views.view(snapshot))).toString());
+    return new Page(this.text(snapshot, 'text'));
+  }
+
+  text(snapshot: Snapshot, format: Format): string {
+    const encoder = new PageEncoder(CATALOGUE, { format });
+    return Buffer.concat(encoder.encode(this.views.view(snapshot, this.clock.monotonicMs()))).toString();
   }
 
   #logger(): Logger {

@@ -9,7 +9,9 @@ import type {
   Snapshot,
 } from '../../src/model/snapshot.ts';
 import type { Role, Tunnel } from '../../src/model/words.ts';
-import { PORT_CONDITIONS } from '../../src/model/words.ts';
+import { TotalsLedger } from '../../src/collector/accounts.ts';
+import { ViewMaker } from '../../src/metrics/labels.ts';
+import { PORT_CONDITIONS, TUNNELS } from '../../src/model/words.ts';
 
 /** What a test says of a connection; all else is ordinary. */
 export interface ConnectionSketch {
@@ -108,6 +110,7 @@ export function portsOf(tunnels: Partial<Record<Tunnel, number>>, held = 0): Por
       rows.map(([tunnel, count]) => [tunnel, PORT_CONDITIONS.map((_, i) => (i === listening ? count : 0))]),
     ),
     inUse: new Map(rows.map(([tunnel]) => [tunnel, held])),
+    calls: new Map(rows.map(([tunnel]) => [tunnel, 0])),
   };
 }
 
@@ -126,6 +129,14 @@ export function snapshotOf(parts: Partial<Snapshot> = {}): Snapshot {
     ports: undefined,
     interfaces: undefined,
     connections: undefined,
+    portTunnels: TUNNELS.filter((tunnel) => parts.ports?.byCondition.has(tunnel)),
+    totals: new TotalsLedger().snapshot(),
+    links: new Map(),
+    users: undefined,
     ...parts,
   };
 }
+
+/** A maker of views that hides nothing. */
+export const plainViews = (): ViewMaker =>
+  new ViewMaker({ privacy: { users: 'plain', addresses: 'plain' }, detail: 'full', limit: 1_000_000 });

@@ -3,6 +3,7 @@ import { gunzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import { PageCache } from '../../src/server/pages.ts';
+import { CONTENT_TYPES } from '../../src/metrics/exposition.ts';
 import { FakeClock } from '../doubles/fake-clock.ts';
 import { portsOf, snapshotOf, tableOf } from '../metrics/snapshots.ts';
 
@@ -11,6 +12,7 @@ function cache() {
   const rendered: Snapshot[] = [];
   const pages = new PageCache(
     {
+      contentTypes: CONTENT_TYPES,
       render: (snapshot) => {
         rendered.push(snapshot);
         return Promise.resolve([Buffer.from(`page ${rendered.length}\n`), Buffer.from('end\n')]);
@@ -19,7 +21,7 @@ function cache() {
     clock,
   );
   const text = async (snapshot: Snapshot): Promise<string> =>
-    Buffer.concat((await pages.get(snapshot)).chunks).toString();
+    Buffer.concat((await pages.get(snapshot, 'text')).chunks).toString();
   return { clock, rendered, pages, text };
 }
 
@@ -68,7 +70,7 @@ describe('H1 a page', () => {
 
   test('knows its length, and is compressed once and only when asked', async () => {
     const { pages } = cache();
-    const page = await pages.get(snapshotOf());
+    const page = await pages.get(snapshotOf(), 'text');
     expect(page.bytes).toBe('page 1\nend\n'.length);
     const [first, second] = await Promise.all([page.gzipped(), page.gzipped()]);
     expect(first).toBe(second);

@@ -1,4 +1,5 @@
 /** The HTTP side of the exporter on a free port of 127.0.0.1, over any source of snapshots and pages. */
+import type { ApiData } from '../../src/server/api.ts';
 import type { AppOptions } from '../../src/server/app.ts';
 import { createApp } from '../../src/server/app.ts';
 import type { Listener } from '../../src/server/listen.ts';
@@ -7,6 +8,7 @@ import { PageCache } from '../../src/server/pages.ts';
 import type { LogFields, Logger } from '../../src/model/logger.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import { FakeClock } from '../doubles/fake-clock.ts';
+import { CONTENT_TYPES } from '../../src/metrics/exposition.ts';
 import { snapshotOf } from '../metrics/snapshots.ts';
 import type { Answer, RequestOptions } from './http-client.ts';
 import { fetchPlain } from './http-client.ts';
@@ -24,6 +26,14 @@ export interface RunningApp {
   readonly close: () => Promise<void>;
 }
 
+const NOTHING: ApiData = {
+  status: () => {
+    throw new Error('no status was given to this app');
+  },
+  connections: () => [],
+  interfaces: () => [],
+};
+
 export async function startApp(parts: AppParts = {}): Promise<RunningApp> {
   const { clock = new FakeClock(), render, ...given } = parts;
   const errors: { message: string; fields: LogFields | undefined }[] = [];
@@ -36,7 +46,7 @@ export async function startApp(parts: AppParts = {}): Promise<RunningApp> {
   };
   const snapshot = snapshotOf();
   const pages = new PageCache(
-    { render: render ?? (() => Promise.resolve([Buffer.from('# nothing\n')])) },
+    { contentTypes: CONTENT_TYPES, render: render ?? (() => Promise.resolve([Buffer.from('# nothing\n')])) },
     clock,
   );
   const app = createApp({
@@ -50,6 +60,7 @@ export async function startApp(parts: AppParts = {}): Promise<RunningApp> {
     collect: () => Promise.resolve(snapshot),
     snapshot: () => snapshot,
     ready: () => true,
+    api: NOTHING,
     ...given,
   });
   const listener: Listener = await listen({ host: '127.0.0.1', port: 0 }, app);
