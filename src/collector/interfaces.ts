@@ -7,6 +7,8 @@ const NEVER = 0xffff_ffff;
 
 interface History {
   record: InterfaceRecord;
+  /** The last state that was told: a stop of the service in between is no change of the interface. */
+  toldState: InterfaceRecord['state'];
   stateChangeSeconds: number | undefined;
   stateChanges: number;
   dialFailures: number;
@@ -54,19 +56,20 @@ export class InterfaceTable {
 
 const begin = (record: InterfaceRecord): History => ({
   record,
+  toldState: record.state,
   stateChangeSeconds: undefined,
   stateChanges: 0,
   dialFailures: 0,
 });
 
 function follow(history: History, record: InterfaceRecord, wallSeconds: number): History {
-  const last = history.record;
-  if (last.state !== record.state) {
-    history.stateChanges += 1;
-    history.stateChangeSeconds = wallSeconds;
-    const ended = record.state === 'unreachable' || record.state === 'disconnected';
-    if (last.state === 'connecting' && ended && record.lastError !== 0) history.dialFailures += 1;
-  }
+  const last = history.toldState;
   history.record = record;
+  if (record.state === 'unknown' || record.state === last) return history;
+  history.toldState = record.state;
+  history.stateChanges += 1;
+  history.stateChangeSeconds = wallSeconds;
+  const ended = record.state === 'unreachable' || record.state === 'disconnected';
+  if (last === 'connecting' && ended && record.lastError !== 0) history.dialFailures += 1;
   return history;
 }

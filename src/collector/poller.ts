@@ -59,6 +59,8 @@ interface SourceState {
   deniedUntilMs: number;
   /** So that a state is logged when it changes, and not at every poll. */
   loggedProblem: string | undefined;
+  /** What the log tells problems apart by: the message of a host process that is down counts to its restart. */
+  problemKey: string | undefined;
 }
 
 const STOPPED: ServiceStatus = { running: false, lanOnly: false, startTimeSeconds: undefined };
@@ -98,6 +100,7 @@ export class Poller {
         readAtMs: -Infinity,
         deniedUntilMs: -Infinity,
         loggedProblem: undefined,
+        problemKey: undefined,
       });
     }
   }
@@ -240,11 +243,18 @@ export class Poller {
     const now = clock.monotonicMs();
     const wall = clock.wallSeconds();
     const { wraps, ambiguousDeltas } = this.#sessions;
+    // First, as it may throw: what could not be taken in must not count as read.
+    if (stopped) this.#applyStopped(wall);
+    else this.#applyFrames(outcomes, now, wall);
+    onWraps(this.#sessions.wraps - wraps, this.#sessions.ambiguousDeltas - ambiguousDeltas);
+    this.#totals = this.#sessions.totals();
+    this.#links = this.#sessions.links();
+    this.#users = this.#sessions.users();
     let read = false;
     let lastFailure: Failure | undefined = denied;
     for (const [source, state] of this.#sources) {
       const outcome = outcomes.get(source);
-      const durationSeconds = outcome?.report.seconds ?? 0;
+      const durationSeconds = outcome?.report.seconds;
       if (stopped && outcome?.status !== 'failed') {
         this.#succeed(state, { up: true, durationSeconds, problem: undefined }, now);
         read = true;
@@ -252,6 +262,7 @@ export class Poller {
         const failure: Failure | undefined = outcome?.status === 'failed' ? outcome.failure : lastFailure;
         lastFailure = failure;
         state.status = { up: false, durationSeconds, problem: failure?.message ?? 'not read' };
+        state.problemKey = failure?.kind === 'host' ? failure.kind : state.status.problem;
       } else {
         const up = outcome.status === 'inapplicable' ? undefined : true;
         this.#succeed(state, { up, durationSeconds, problem: undefined }, now);
@@ -259,12 +270,6 @@ export class Poller {
       }
     }
     this.#logChanges();
-    if (stopped) this.#applyStopped(wall);
-    else this.#applyFrames(outcomes, now, wall);
-    onWraps(this.#sessions.wraps - wraps, this.#sessions.ambiguousDeltas - ambiguousDeltas);
-    this.#totals = this.#sessions.totals();
-    this.#links = this.#sessions.links();
-    this.#users = this.#sessions.users();
     this.#generation += 1;
     if (read) this.#timestampSeconds = wall;
   }
@@ -282,6 +287,7 @@ export class Poller {
 
   #succeed(state: SourceState, status: SourceStatus, now: number): void {
     state.status = status;
+    state.problemKey = undefined;
     state.readAtMs = now;
   }
 
@@ -336,13 +342,14 @@ export class Poller {
     if (this.#stopped) return;
     const changed = new Map<string | undefined, Source[]>();
     for (const [source, state] of this.#sources) {
-      const { problem } = state.status;
-      if (problem === state.loggedProblem) continue;
-      state.loggedProblem = problem;
-      changed.set(problem, [...(changed.get(problem) ?? []), source]);
+      const { problemKey } = state;
+      if (problemKey === state.loggedProblem) continue;
+      state.loggedProblem = problemKey;
+      changed.set(problemKey, [...(changed.get(problemKey) ?? []), source]);
     }
-    for (const [problem, sources] of changed) {
+    for (const sources of changed.values()) {
       const source = sources.join(',');
+      const { problem } = this.#sources.get(sources[0]!)!.status;
       if (problem === undefined) logger.info('source is read again', { source });
       else logger.warn('source cannot be read', { source, problem });
     }

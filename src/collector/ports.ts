@@ -8,6 +8,9 @@ const TWO_32 = 4_294_967_296;
 /** No port serves so many calls between two polls: a counter that fell by more began anew with the service. */
 const MOST_CALLS_BETWEEN_POLLS = 1_000_000;
 
+/** What a server has ports for unless an administrator took them away. */
+const USUAL_TUNNELS: readonly Tunnel[] = ['ikev2', 'sstp', 'l2tp', 'pptp'];
+
 export class PortTable {
   /** dwTotalNumberOfCalls by hPort, as it was said last. */
   #calls = new Map<number, number>();
@@ -41,11 +44,11 @@ export class PortTable {
     return { byCondition, inUse, calls: new Map(this.#callTotals) };
   }
 
-  /** The service has stopped: the same tunnels, with no port. */
+  /** The service has stopped: the tunnels of before, or the usual ones, with no port. */
   stopped(last: PortCounts | undefined): PortCounts {
     this.#stopped = true;
     this.#primed = true;
-    const tunnels = [...(last?.byCondition.keys() ?? [])];
+    const tunnels = last ? [...last.byCondition.keys()] : USUAL_TUNNELS;
     return {
       byCondition: new Map(tunnels.map((tunnel) => [tunnel, PORT_CONDITIONS.map(() => 0)])),
       inUse: new Map(tunnels.map((tunnel) => [tunnel, 0])),

@@ -4,7 +4,16 @@
  */
 import type { ChildProcess } from 'node:child_process';
 import { execFile, spawn } from 'node:child_process';
-import { globSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import {
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -144,14 +153,28 @@ export class Program {
     return /msg=listening url=(http:\/\/[^/\s]+)/.exec(this.#stderr)?.[1] ?? '';
   }
 
-  /** Pids of its child processes. Linux. */
+  /** Pids of its child processes; none once it has ended. Linux. */
   children(): number[] {
-    return readdirSync(`/proc/${this.pid}/task`).flatMap((thread) =>
-      readFileSync(`/proc/${this.pid}/task/${thread}/children`, 'utf8')
-        .split(' ')
+    const tasks = `/proc/${this.pid}/task`;
+    try {
+      return readdirSync(tasks)
+        .flatMap((thread) => readFileSync(`${tasks}/${thread}/children`, 'utf8').split(' '))
         .filter((pid) => pid !== '')
-        .map(Number),
-    );
+        .map(Number);
+    } catch (error) {
+      // A thread that ended meanwhile: its children are another one's now.
+      if (existsSync(tasks) && !this.#isEnded) return this.children();
+      if (this.#isEnded || !isAlive(this.pid)) return [];
+      throw error;
+    }
+  }
+
+  /** The native host of a program that has only just been started. */
+  async firstChild(): Promise<number> {
+    let pid: number | undefined;
+    await until('a child', () => this.#isEnded || (pid = this.children()[0]) !== undefined);
+    if (pid === undefined) throw new Error(`the program ended: ${this.log}`);
+    return pid;
   }
 
   /** The process that holds the native API. */

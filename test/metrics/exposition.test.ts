@@ -109,6 +109,14 @@ describe('texts', () => {
     expect(familyOf(families, 'rras_interface_up').samples[0]!.labels).toEqual({ interface: shown });
   });
 
+  test('L2 are escaped even where nobody has cleaned them', () => {
+    const text = 'a"b\\c\nprobe 2\n\\n"} 3';
+    const probe = family(['text'], (_, emit) => emit(1, text));
+    expect(readBack(snapshotOf(), [probe])[0]!.samples).toEqual([
+      { name: 'probe', labels: { text }, value: 1, timestamp: undefined },
+    ]);
+  });
+
   test('L1 no pair of labels is mistaken for another one, whatever separators they hold', () => {
     const text = fc.string({
       unit: fc.constantFrom(',', ':', '|', '=', '}', '{', '"', '\\', '\n', ' ', 'a'),

@@ -333,6 +333,22 @@ describe('H1 scrapes at the same time', () => {
     expect(bodies[0]!.text).toContain('\nrras_up 1\n');
   });
 
+  test('within --collector.min-interval of the last one are answered from it; later ones read anew', async () => {
+    const exporter = new SimulatedExporter();
+    const { clock, poller } = exporter;
+    const app = await start({ clock, collect: (waitMs) => poller.collect(waitMs) });
+    for (const [afterMs, polls] of [
+      [0, 1],
+      [999, 1],
+      [1, 2],
+      [15_000, 3],
+    ] as const) {
+      await clock.advance(afterMs);
+      await app.get('/metrics');
+      expect(exporter.reports.filter(([source]) => source === 'server').length).toBe(polls);
+    }
+  });
+
   test('compress the page once', async () => {
     const app = await start({ render: pageOf(PAGE.repeat(1000)) });
     const headers = { 'Accept-Encoding': 'gzip' };

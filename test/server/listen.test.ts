@@ -1,6 +1,6 @@
 /** Listeners: what is told when one cannot be opened, and that closing never waits for clients that do not let go. */
 import type { RequestListener, ServerResponse } from 'node:http';
-import type { AddressInfo, Server } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
 import { connect, createServer } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Listener } from '../../src/server/listen.ts';
@@ -97,19 +97,21 @@ describe('a listener', () => {
     await expect(asked).rejects.toThrow();
   });
 
-  test('H7 is not held by a connection that is kept alive or says nothing', async () => {
+  test('H7 closes at once a connection that is kept alive, and one that says nothing when its time is up', async () => {
     const listener = await start(answer);
     const { port } = new URL(listener.url);
-    const silent = connect(Number(port), '127.0.0.1');
-    const kept = connect(Number(port), '127.0.0.1');
-    silent.on('error', () => undefined);
-    kept.on('error', () => undefined);
+    const dial = (): Socket => connect(Number(port), '127.0.0.1').on('error', () => undefined);
+    const kept = dial();
     await new Promise<void>((resolve) => {
       kept.once('data', () => resolve());
       kept.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
     });
+    const silent = dial();
+    await new Promise<void>((resolve) => silent.once('connect', resolve));
+    const keptEnds = new Promise<void>((resolve) => kept.once('close', () => resolve()));
     const time = new AbortController();
     const closing = listener.close(time.signal);
+    await keptEnds;
     time.abort();
     await closing;
   });

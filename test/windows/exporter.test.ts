@@ -1,18 +1,27 @@
 /** The very program (dist/main.js) in Windows' Node.js under Wine, against the fake DLL: its pages, its log, its processes. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { AUTHS, COMPRESSIONS, ENCRYPTIONS } from '../../src/model/words.ts';
-import { type MetricsPage, type Scrape, WindowsExporter } from './exporter.ts';
-import { type Api, define } from './sessions.ts';
+import { type MetricsPage, type Scrape, type SeenConnection, WindowsExporter } from './exporter.ts';
+import { type Api, type Definition, define } from './sessions.ts';
 import { type FakeMprapi, WineSuite, describeUnderWine, scriptLine } from './wine.ts';
 
 const nowSeconds = (): number => Date.now() / 1000;
+
+/** Exports that an old mprapi.dll lacks. */
+const NO_ENUM_EX = ['MprAdminConnectionEnumEx'];
+const NO_LEVEL_4 = ['MprAdminIsServiceInitialized', 'MprAdminConnectionEnum'];
+
+// A start takes a few seconds under Wine, more where other tests are at work.
+vi.setConfig({ testTimeout: 60_000 });
 
 describeUnderWine('the exporter on Windows', () => {
   let suite: WineSuite;
   let running: WindowsExporter[] = [];
   beforeAll(async () => {
     suite = await WineSuite.open();
+    // Compiled here, so that it does not count as time of a test.
+    for (const names of [NO_ENUM_EX, NO_LEVEL_4]) suite.dll(names);
   }, 300_000);
   afterEach(async () => {
     for (const exporter of running) await exporter.program.kill();
@@ -50,77 +59,113 @@ describeUnderWine('the exporter on Windows', () => {
     return exporter.calls().slice(before);
   }
 
+  /** Lines above info, without those fields that all have. */
+  const warnings = (exporter: WindowsExporter) =>
+    exporter
+      .log()
+      .filter(({ level }) => level !== 'info')
+      .map((line) =>
+        Object.fromEntries(Object.entries(line).filter(([key]) => key !== 'level' && key !== 'time')),
+      );
   const REFUSE_LEVEL_4 = 'call MprAdminConnectionEnum level=4 code=124\n';
 
-  it.each<[Api, string, string]>([
-    ['ex', 'MprAdminConnectionEnumEx', REFUSE_LEVEL_4],
-    ['level4', 'MprAdminConnectionEnum', ''],
-  ])(
-    'E5 shows exactly the connections that the C side defined, field by field, in pages of three: %s',
-    async (api, fn, rules) => {
-      const defined = define(api, nowSeconds());
-      const script = defined.script + rules;
-      const exporter = await start(`${script}call * page=3\n`);
-      const page = await exporter.page();
+  describe.each<{ api: Api; fn: string; rules: string }>([
+    { api: 'ex', fn: 'MprAdminConnectionEnumEx', rules: REFUSE_LEVEL_4 },
+    { api: 'level4', fn: 'MprAdminConnectionEnum', rules: '' },
+  ])('connections in pages of three ($api)', ({ api, fn, rules }) => {
+    const PAGED = 'call * page=3\n';
+    let defined: Definition;
+    let script: string;
+    let exporter: WindowsExporter;
+    let page: MetricsPage;
+    let seen: Record<string, SeenConnection>;
+    beforeAll(async () => {
+      defined = define(api, nowSeconds());
+      script = defined.script + rules + PAGED;
+      exporter = await WindowsExporter.start(suite, suite.fake(script));
+      page = await exporter.page();
+      seen = page.connections('tunnel_address');
+    });
+    afterAll(() => exporter.program.kill());
 
-      const seen = page.connections('tunnel_address');
+    it('E5 shows exactly the connections that the C side defined, each under an id of its own', () => {
       expect(Object.keys(seen).sort()).toEqual(Object.keys(defined.connections).sort());
-      for (const [key, { id, texts, numbers }] of Object.entries(seen)) {
-        const { start_time_seconds: startTime, ...others } = numbers;
-        expect({ texts, numbers: others }).toEqual(defined.connections[key]);
-        if (api === 'level4') expect(startTime).toBe(defined.startTimes[key]);
-        // Whole seconds since the connect, and the clock has gone on since the call.
-        else expect([0, 1, 2]).toContain(startTime! - defined.startTimes[key]!);
-        expect(id).toMatch(/^[0-9a-f]{16}$/);
-      }
-      expect(new Set(Object.values(seen).map(({ id }) => id)).size).toBe(22);
-      const connected = Object.entries(page.values('rras_connections')).filter(([, count]) => count > 0);
-      expect(Object.fromEntries(connected)).toEqual(defined.byTunnelAndRole);
-      expect(page.values('rras_auth_connections')).toEqual(defined.byAuth);
-      expect(page.values('rras_quarantine_connections')).toEqual({
-        quarantine: 1,
-        probation: 1,
-        not_capable: 2,
-      });
-      expect(page.value('rras_users')).toBe(defined.distinctUsers);
-      expect(page.values('rras_ports_in_use')).toEqual({ ikev2: 4, sstp: 3, l2tp: 8, pptp: 4, pppoe: 2 });
-      expect(page.value('rras_ports', 'l2tp', 'listening')).toBe(1);
+      const ids = Object.values(seen).map(({ id }) => id);
+      expect(new Set(ids).size).toBe(22);
+      for (const id of ids) expect(id).toMatch(/^[0-9a-f]{16}$/);
       expect(page.value('rras_up')).toBe(1);
       expect(anomalies(page)).toEqual({});
+    });
 
-      const resumed = exporter.fake.calls(fn).filter(({ code }) => code !== '124');
-      expect(resumed.slice(0, 8).map(({ resumeIn, code }) => [resumeIn, code])).toEqual([
+    it('E5 follows the resume handle to the end, by the one call that the server knows', () => {
+      const answered = exporter.fake.calls(fn).filter(({ code }) => code !== '124');
+      expect(answered.slice(0, 8).map(({ resumeIn, code }) => [resumeIn, code])).toEqual([
         ...[0, 3, 6, 9, 12, 15, 18].map((at) => [String(at), '234']),
         ['21', '0'],
       ]);
-      expect(page.value('rras_exporter_enumeration_pages_total', 'connections')).toBe(resumed.length);
+      expect(page.value('rras_exporter_enumeration_pages_total', 'connections')).toBe(answered.length);
       // Level 4 is asked for once, then EnumEx; EnumEx is not asked where level 4 answers.
-      expect(exporter.calls().filter((call) => call === 'MprAdminConnectionEnum')).toHaveLength(
-        api === 'ex' ? 1 : resumed.length,
-      );
-      expectCleanLedgers(exporter.fake);
+      const enumerations = exporter.calls().filter((call) => call.startsWith('MprAdminConnectionEnum'));
+      expect(enumerations).toHaveLength(answered.length + (api === 'ex' ? 1 : 0));
+    });
 
-      // The third page fails, first without and then with a buffer: what came before is not to be used.
+    it('shows every number and text of a connection as the C side has it', () => {
+      for (const [key, { texts, numbers }] of Object.entries(seen)) {
+        const { start_time_seconds: startTime, ...others } = numbers;
+        expect({ texts, numbers: others }).toEqual(defined.connections[key]);
+        if (api === 'level4') expect(startTime).toBe(defined.startTimes[key]);
+        // The server tells whole seconds since the connect, and the clock has gone on since the call.
+        else expect([0, 1, 2]).toContain(startTime! - defined.startTimes[key]!);
+      }
+    });
+
+    it('E9 shows texts that fill their arrays, unpaired surrogates as U+FFFD', () => {
+      const texts = (n: number) => seen[n === 0 ? '255.255.255.255x' : `10.20.30.${n}`]!.texts;
+      const lengths = (n: number) =>
+        ['interface', 'user', 'domain', 'computer', 'remote_address', 'local_address'].map(
+          (label) => texts(n)[label]!.length,
+        );
+      expect(lengths(0)).toEqual([257, 257, 16, 17, 65, 65]);
+      expect(lengths(1)).toEqual([256, 256, 15, 16, 64, 64]);
+      expect(texts(0)['tunnel_address']).toHaveLength(16);
+      expect([texts(2)['user'], texts(3)['user']]).toEqual(['half \ufffd', 'half \ufffd']);
+      expect(texts(2)['computer']).toBe('Z\u00dcRICH-\u{1F600}');
+    });
+
+    it('counts them by tunnel and role, auth, quarantine state and user', () => {
+      const connected = Object.entries(page.values('rras_connections')).filter(([, count]) => count > 0);
+      expect(Object.fromEntries(connected)).toEqual(defined.byTunnelAndRole);
+      expect(page.values('rras_auth_connections')).toEqual(defined.byAuth);
+      const quarantine = { quarantine: 1, probation: 1, not_capable: 2 };
+      expect(page.values('rras_quarantine_connections')).toEqual(quarantine);
+      expect(page.value('rras_users')).toBe(defined.distinctUsers);
+      expect(page.values('rras_ports_in_use')).toEqual({ ikev2: 4, sstp: 3, l2tp: 8, pptp: 4, pppoe: 2 });
+      expect(page.value('rras_ports', 'l2tp', 'listening')).toBe(1);
+    });
+
+    it('E10 frees each buffer once, also when a later page fails, and uses nothing of that enumeration', async () => {
+      expectCleanLedgers(exporter.fake);
+      // The third page fails, first without and then with a buffer.
       for (const failure of ['code=8', 'result=8']) {
-        exporter.fake.script(`${script}call * page=3\ncall ${fn} nth=3 ${failure}\n`);
-        const partial = await exporter.page();
-        expect(sourceUp(partial)).toEqual({ ...ALL_UP, connections: 0 });
-        expect(partial.value('rras_up')).toBe(0);
-        expect(Object.keys(partial.connections('tunnel_address'))).toHaveLength(22);
+        exporter.fake.script(`${script}call ${fn} nth=3 ${failure}\n`);
+        const failed = await exporter.page();
+        expect(sourceUp(failed)).toEqual({ ...ALL_UP, connections: 0 });
+        expect(failed.value('rras_up')).toBe(0);
+        expect(failed.connections('tunnel_address')).toEqual(seen);
         expectCleanLedgers(exporter.fake);
       }
-      exporter.fake.script(`${script}call * page=3\n`);
+      exporter.fake.script(script);
       const after = await exporter.page();
       expect(after.value('rras_up')).toBe(1);
       expect(after.value('rras_exporter_native_failures_total', fn, '8')).toBe(2);
-      expect(after.connections('tunnel_address')['10.20.30.5']).toEqual(seen['10.20.30.5']);
+      expect(Object.keys(after.connections('tunnel_address'))).toEqual(Object.keys(seen));
       expectCleanLedgers(exporter.fake);
-    },
-  );
+    });
+  });
 
-  it('reads every auth, encryption and compression that has a label', () => {
-    const all = (label: string) =>
-      new Set(Object.values(define('level4', nowSeconds()).connections).map(({ texts }) => texts[label]));
+  it('has defined a connection for every auth, encryption and compression that is a label', () => {
+    const { connections } = define('level4', nowSeconds());
+    const all = (label: string) => new Set(Object.values(connections).map(({ texts }) => texts[label]));
     expect([...all('auth')].sort()).toEqual([...AUTHS].sort());
     expect([...all('encryption')].sort()).toEqual([...ENCRYPTIONS].sort());
     expect([...all('compression')].sort()).toEqual([...COMPRESSIONS].sort());
@@ -169,7 +214,7 @@ describeUnderWine('the exporter on Windows', () => {
 
   it('N1 answers in time while a native call hangs, kills the child at its deadline, and reads again', async () => {
     const connections = 'connection count=3\nautoports idle=1\n';
-    const exporter = await start(connections, ['--collector.timeout=3s']);
+    const exporter = await start(connections, ['--collector.timeout=4s']);
     const before = await exporter.page();
     expect(before.value('rras_up')).toBe(1);
     const [hostPid] = exporter.pids('native-host.js');
@@ -180,19 +225,21 @@ describeUnderWine('the exporter on Windows', () => {
       .waitFor(() => !exporter.program.pids().includes(hostPid!))
       .then(() => performance.now() - hungAt);
     const scrapes: Scrape[] = [];
-    while (performance.now() - hungAt < 2200) scrapes.push(await exporter.scrape('0.5'));
-    // Half a second less the margin of a tenth.
-    expect(Math.max(...scrapes.map(({ ms }) => ms))).toBeLessThan(450 + 100);
-    expect(Math.min(...scrapes.map(({ ms }) => ms))).toBeGreaterThan(440);
-    expect(scrapes.length).toBeGreaterThanOrEqual(4);
+    while (performance.now() - hungAt < 3200) scrapes.push(await exporter.scrape('0.5'));
+    // The deadline is half a second less a tenth. One scrape may meet a busy machine.
+    const times = scrapes.map(({ ms }) => ms).sort((a, b) => a - b);
+    expect(times.length).toBeGreaterThanOrEqual(5);
+    expect(times[0]).toBeGreaterThan(440);
+    expect(times.at(-2)).toBeLessThan(450 + 100);
+    expect(times.at(-1)).toBeLessThan(1000);
     for (const { status, page } of scrapes) {
       expect(status).toBe(200);
       expect(page.timestamp).toBe(before.timestamp);
       expect(page.ids()).toEqual(before.ids());
     }
     const killedAfter = await ended;
-    expect(killedAfter).toBeGreaterThan(2900);
-    expect(killedAfter).toBeLessThan(3600);
+    expect(killedAfter).toBeGreaterThan(3900);
+    expect(killedAfter).toBeLessThan(5000);
     expect(exporter.log('native host process killed')).toMatchObject([{ level: 'warn', reason: 'timeout' }]);
 
     const after = await exporter.page();
@@ -247,9 +294,17 @@ describeUnderWine('the exporter on Windows', () => {
       }
     });
     expect(all).toEqual(['MprAdminIsServiceInitialized', 'MprAdminServerDisconnect']);
-    const problems = exporter.log('source cannot be read');
-    console.log(JSON.stringify(problems, null, 1));
-    expect(problems).toHaveLength(2);
+    // One line for the part, one for all of them.
+    const denied = (fn: string) =>
+      expect.stringContaining(`${fn} failed: ERROR_ACCESS_DENIED (5): `) as string;
+    expect(warnings(exporter)).toEqual([
+      { msg: 'source cannot be read', source: 'connections', problem: denied('MprAdminConnectionEnum') },
+      {
+        msg: 'source cannot be read',
+        source: 'server,connections,ports,interfaces',
+        problem: denied('MprAdminIsServiceInitialized'),
+      },
+    ]);
     expectCleanLedgers(exporter.fake);
   });
 
@@ -371,6 +426,73 @@ describeUnderWine('the exporter on Windows', () => {
     // Nothing was called with the old one after its end: the fake counts that as an error.
     expectCleanLedgers(exporter.fake);
     expect(exporter.log('source cannot be read')).toEqual([]);
+  });
+
+  /** The DLL takes effect for programs that start while `use` runs. */
+  async function withoutExports(names: readonly string[], use: () => Promise<void>): Promise<void> {
+    suite.installDll(names);
+    try {
+      await use();
+    } finally {
+      suite.installDll();
+    }
+  }
+
+  it('reads connections by level 4 where the DLL lacks EnumEx, and says so when that is refused, too', async () => {
+    await withoutExports(NO_ENUM_EX, async () => {
+      const exporter = await start('connection\nautoports\ninterface\n');
+      const byLevel4 = await exporter.page();
+      expect(byLevel4.value('rras_up')).toBe(1);
+      expect(Object.keys(byLevel4.ids())).toEqual(['user0']);
+      const stale = 'call MprAdminServerGetInfo code=1722 once=stale\n';
+      exporter.fake.script(`connection\nautoports idle=1\ninterface\n${REFUSE_LEVEL_4}${stale}`);
+      for (let i = 0; i < 2; i += 1) {
+        const refused = await exporter.page();
+        expect(refused.value('rras_up')).toBe(0);
+        expect(sourceUp(refused)).toEqual({ ...ALL_UP, connections: 0 });
+        expect(refused.value('rras_ports', 'sstp', 'listening')).toBe(1);
+      }
+      expect(warnings(exporter)).toEqual([
+        { msg: 'mprapi.dll lacks functions', missing: 'MprAdminConnectionEnumEx' },
+        {
+          msg: 'source cannot be read',
+          source: 'connections',
+          problem: expect.stringContaining('mprapi.dll has no MprAdminConnectionEnumEx') as string,
+        },
+      ]);
+      expectCleanLedgers(exporter.fake);
+    });
+  });
+
+  it('reads everything by older functions where the DLL lacks the newer ones', async () => {
+    await withoutExports(NO_LEVEL_4, async () => {
+      const exporter = await start('connection\nautoports\ninterface\n');
+      const page = await exporter.page();
+      expect(page.value('rras_up')).toBe(1);
+      expect(sourceUp(page)).toEqual(ALL_UP);
+      expect(page.value('rras_service_running')).toBe(1);
+      expect(Object.values(page.connections('user'))[0]!.texts['tunnel']).toBe('sstp');
+      expect(new Set(exporter.calls())).toEqual(
+        new Set([
+          'MprAdminServerConnect',
+          'MprAdminServerGetInfo',
+          'MprAdminConnectionEnumEx',
+          'MprAdminPortEnum',
+          'MprAdminInterfaceEnum',
+          'MprAdminInterfaceGetInfo',
+        ]),
+      );
+      const missing = 'MprAdminIsServiceInitialized,MprAdminConnectionEnum';
+      expect(warnings(exporter)).toEqual([{ msg: 'mprapi.dll lacks functions', missing }]);
+      expectCleanLedgers(exporter.fake);
+
+      // Without the one that says so, a stopped service shows by its code.
+      exporter.fake.script('call * code=1062\n');
+      const stopped = await exporter.page();
+      expect(stopped.value('rras_up')).toBe(1);
+      expect(stopped.value('rras_service_running')).toBe(0);
+      expect(stopped.ids()).toEqual({});
+    });
   });
 
   it.each([
