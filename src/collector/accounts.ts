@@ -28,6 +28,9 @@ const MOST_FRAMES_PER_SECOND = 15_000_000;
 
 const mostFramesIn = (seconds: number): number => MOST_FRAMES_PER_SECOND * Math.max(1, seconds);
 
+/** The counters were cleared and began anew. */
+const CLEARED = -1;
+
 /** Each session's counters, by the session's index: what the server said last, and the sum over wraps and resets. */
 export class CounterLedger {
   /** Of the last `advance`, by the order of CONNECTION_COUNTERS; overwritten by the next one. */
@@ -57,8 +60,8 @@ export class CounterLedger {
     this.fastestBytesPerSecond = this.#narrow ? 0 : undefined;
   }
 
-  /** Takes a new session's counters as they are; `deltas` are all that it moved in its `ageSeconds`. */
-  open(session: number, row: number, ageSeconds: number): void {
+  /** Takes a new session's counters as they are, as `deltas` of its `ageSeconds`; undefined if those do not count. */
+  open(session: number, row: number, ageSeconds: number | undefined): void {
     this.#reserve(session);
     this.#lastByEx[session] = this.#byEx ? 1 : 0;
     for (let c = 0; c < N; c += 1) {
@@ -73,14 +76,13 @@ export class CounterLedger {
   /** Takes a known session's counters; `deltas` says by how much each rose in `elapsedSeconds`. */
   advance(session: number, row: number, elapsedSeconds: number): void {
     const at = session * N;
-    let fell = false;
-    if (this.#lastByEx[session] !== (this.#byEx ? 1 : 0)) this.#changeWidth(session, row);
-    for (let c = 0; c < N; c += 1) {
-      const delta = this.#columns[c]![row]! - this.#last[at + c]!;
-      this.deltas[c] = delta;
-      if (delta < 0) fell = true;
+    const wraps = this.#compare(session, row, elapsedSeconds);
+    if (wraps === CLEARED) {
+      for (let c = 0; c < N; c += 1) if (c !== SWITCHOVERS) this.deltas[c] = this.#columns[c]![row]!;
+    } else if (wraps > 0) {
+      this.wraps += wraps;
+      if (this.#level4 === 'unknown' && !this.#narrow) this.#level4 = 'narrow';
     }
-    if (fell) this.#explainFall(at, row, elapsedSeconds);
     this.#watchBytes(row, elapsedSeconds);
     for (let c = 0; c < N; c += 1) {
       this.#last[at + c] = this.#columns[c]![row]!;
@@ -95,12 +97,20 @@ export class CounterLedger {
 
   /** True if the row's counters may be the session's after `elapsedSeconds` out of sight: none fell but by a wrap. */
   continues(session: number, row: number, elapsedSeconds: number): boolean {
-    for (const [bytes, frames] of DIRECTIONS) {
-      const moved = this.#columns[frames]![row]! - this.#last[session * N + frames]!;
-      if (moved < 0 && moved + TWO_32 > mostFramesIn(elapsedSeconds)) return false;
-      if (!this.#narrow && this.#columns[bytes]![row]! < this.#last[session * N + bytes]!) return false;
+    return this.#compare(session, row, elapsedSeconds) !== CLEARED;
+  }
+
+  /** Fills in `deltas`. Answers how many counters wrapped, or CLEARED. */
+  #compare(session: number, row: number, elapsedSeconds: number): number {
+    const at = session * N;
+    if (this.#lastByEx[session] !== (this.#byEx ? 1 : 0)) this.#changeWidth(session, row);
+    let fell = false;
+    for (let c = 0; c < N; c += 1) {
+      const delta = this.#columns[c]![row]! - this.#last[at + c]!;
+      this.deltas[c] = delta;
+      if (delta < 0) fell = true;
     }
-    return true;
+    return fell ? this.#explainFall(at, row, elapsedSeconds) : 0;
   }
 
   /** Level 4 has given way to EnumEx or the other way round: makes the last byte counters comparable with the row's. */
@@ -118,7 +128,7 @@ export class CounterLedger {
   }
 
   /** Some counter fell: it wrapped, if that much can have been moved, else all were cleared and began anew. */
-  #explainFall(at: number, row: number, elapsedSeconds: number): void {
+  #explainFall(at: number, row: number, elapsedSeconds: number): number {
     const { deltas } = this;
     const mostFrames = mostFramesIn(elapsedSeconds);
     let cleared = false;
@@ -139,23 +149,18 @@ export class CounterLedger {
         if (last >= TWO_32 || wide || deltas[bytes]! > most) cleared = true;
       }
     }
-    for (let c = 0; c < N; c += 1) if (deltas[c]! < 0 && c !== SWITCHOVERS) cleared = true;
     // Not a statistic of the traffic: clearing need not touch it.
     if (deltas[SWITCHOVERS]! < 0) deltas[SWITCHOVERS] = this.#columns[SWITCHOVERS]![row]!;
-    if (cleared) {
-      for (let c = 0; c < N; c += 1) if (c !== SWITCHOVERS) deltas[c] = this.#columns[c]![row]!;
-      return;
-    }
-    this.wraps += wraps;
-    if (this.#level4 === 'unknown' && !this.#narrow) this.#level4 = 'narrow';
+    for (let c = 0; c < N; c += 1) if (deltas[c]! < 0) cleared = true;
+    return cleared ? CLEARED : wraps;
   }
 
   /** Notes the fastest counter, and counts a byte counter that may hide another 2^32. */
-  #watchBytes(row: number, elapsedSeconds: number): void {
+  #watchBytes(row: number, elapsedSeconds: number | undefined): void {
     for (const [bytes, frames] of DIRECTIONS) {
       const raw = this.#columns[bytes]![row]!;
       if (raw >= TWO_32) this.#level4 = 'wide';
-      if (!this.#narrow) continue;
+      if (!this.#narrow || elapsedSeconds === undefined) continue;
       const delta = this.deltas[bytes]!;
       if (elapsedSeconds > 0) {
         this.fastestBytesPerSecond = Math.max(this.fastestBytesPerSecond ?? 0, delta / elapsedSeconds);

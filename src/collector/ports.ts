@@ -37,7 +37,7 @@ export class PortTable {
       this.#callTotals.set(tunnel, (this.#callTotals.get(tunnel) ?? 0) + served);
       calls.set(frame.port[i]!, frame.calls[i]!);
     }
-    this.#earlierCalls = this.#calls;
+    this.#earlierCalls = anew ? new Map<number, number>() : this.#calls;
     this.#calls = calls;
     this.#primed = true;
     this.#stopped = false;

@@ -259,7 +259,7 @@ export class SessionTable {
     }
     session.id = this.#newId(identity);
     session.index = this.#freeIndices.pop() ?? this.#indices++;
-    this.#ledger.open(session.index, row, durationSeconds);
+    this.#ledger.open(session.index, row, this.#primed ? durationSeconds : undefined);
     return true;
   }
 

@@ -132,14 +132,21 @@ const SITE_AND_CLIENT: ReadonlySet<string> = new Set(['client', 'site']);
 
 /**
  * Emits a value per tunnel and role: of every pair that has one, and zeros for clients and sites of every tunnel that
- * the server has ports for.
+ * the server has ports for, and for what `isThere` names.
  */
-function perCell(view: View, emit: Emit, value: (cell: number) => number): void {
+function perCell(
+  view: View,
+  emit: Emit,
+  value: (cell: number) => number,
+  isThere: (cell: number) => boolean = () => false,
+): void {
   const known = new Set(view.snapshot.portTunnels);
   TUNNELS.forEach((tunnel, t) => {
     ROLES.forEach((role, r) => {
-      const number = value(t * ROLES.length + r);
-      if (number !== 0 || (known.has(tunnel) && SITE_AND_CLIENT.has(role))) emit(number, tunnel, role);
+      const cell = t * ROLES.length + r;
+      const number = value(cell);
+      const expected = known.has(tunnel) && SITE_AND_CLIENT.has(role);
+      if (number !== 0 || expected || isThere(cell)) emit(number, tunnel, role);
     });
   });
 }
@@ -275,7 +282,14 @@ const SERVER: readonly Family[] = [
     'IKEv2 connections whose peer cannot be reached at the moment (dwConnectionFlags RAS_FLAGS_DORMANT).',
     (view, emit) => {
       const { aggregates } = view;
-      if (aggregates) perCell(view, emit, (cell) => aggregates.dormant[cell]!);
+      if (!aggregates) return;
+      const { dormant, connections } = aggregates;
+      perCell(
+        view,
+        emit,
+        (cell) => dormant[cell]!,
+        (cell) => connections[cell]! > 0,
+      );
     },
   ),
   samples(

@@ -31,6 +31,7 @@ import type { Struct } from './layout.ts';
 import {
   fieldOf,
   MPR_INTERFACE_0,
+  MPR_INTERFACE_2,
   MPR_SERVER_0,
   offsetOf,
   RAS_CONNECTION_4,
@@ -330,6 +331,57 @@ const LARGEST_QUARANTINE_STATE = 3;
 /** Wide enough for a clock that was set since the connect; any other eight bytes lie far outside. */
 const START_TIME_TOLERANCE_SECONDS = 2 * 86_400;
 
+/** Throws BadLayout for a record that holds what it cannot; else answers the tunnel, where the structure has one. */
+function checkConnection(struct: Struct, page: Buffer, at: number, nowSeconds: number): Tunnel | undefined {
+  const u32 = (path: string): number => page.readUInt32LE(at + offsetOf(struct, path));
+  const remote = fieldOf(struct, 'wszRemoteEndpointAddress');
+  if (
+    u32('dwInterfaceType') > LARGEST_ENUM_VALUE ||
+    u32('rasQuarState') > LARGEST_QUARANTINE_STATE ||
+    !isPrintable(readWide(page, at + remote.offset, remote.size))
+  ) {
+    throw impossible(struct);
+  }
+  if (struct !== RAS_CONNECTION_4) return undefined;
+  const device = deviceTunnel(u32('dwDeviceType'));
+  const start = at + offsetOf(struct, 'connectionStartTime');
+  const startSeconds = filetimeSeconds(page.readUInt32LE(start + 4), page.readUInt32LE(start));
+  const elapsed = nowSeconds - startSeconds;
+  if (
+    device === undefined ||
+    !(Math.abs(elapsed - u32('dwConnectDuration')) <= START_TIME_TOLERANCE_SECONDS)
+  ) {
+    throw new BadLayout(`a record of ${struct.name} has a start time or device that cannot be`);
+  }
+  return device;
+}
+
+/** Throws BadLayout unless each record may be one of `struct`: else its fields stand elsewhere than the table says. */
+export function checkRecords(struct: Struct, bytes: Buffer, nowSeconds: number): void {
+  for (let at = 0; at < bytes.length; at += struct.size) {
+    const u32 = (path: string): number => bytes.readUInt32LE(at + offsetOf(struct, path));
+    const enums = (...paths: string[]): boolean => paths.every((path) => u32(path) <= LARGEST_ENUM_VALUE);
+    switch (struct) {
+      case RAS_CONNECTION_4:
+      case RAS_CONNECTION_EX:
+        checkConnection(struct, bytes, at, nowSeconds);
+        break;
+      case MPR_INTERFACE_0:
+      case MPR_INTERFACE_2:
+        if (!enums('dwIfType', 'dwConnectionState')) throw impossible(struct);
+        break;
+      case RAS_PORT_0:
+        if (!enums('dwPortCondition')) throw impossible(struct);
+        break;
+      case MPR_SERVER_0:
+        decodeServer(bytes.subarray(at));
+        break;
+      default:
+        throw impossible(struct);
+    }
+  }
+}
+
 function decodeIdentity(
   plan: ConnectionPlan,
   page: Buffer,
@@ -342,31 +394,9 @@ function decodeIdentity(
     const field = fieldOf(struct, path);
     return readWide(page, at + field.offset, field.size);
   };
+  const device = checkConnection(struct, page, at, nowSeconds);
   const interfaceType = u32('dwInterfaceType');
-  const remoteAddress = wide('wszRemoteEndpointAddress');
-  const quarantine = u32('rasQuarState');
-  if (
-    interfaceType > LARGEST_ENUM_VALUE ||
-    quarantine > LARGEST_QUARANTINE_STATE ||
-    !isPrintable(remoteAddress)
-  ) {
-    throw impossible(struct);
-  }
-  let startTicks = '';
-  let device: Tunnel | undefined;
-  if (plan.wide) {
-    device = deviceTunnel(u32('dwDeviceType'));
-    const start = at + offsetOf(struct, 'connectionStartTime');
-    const startSeconds = filetimeSeconds(page.readUInt32LE(start + 4), page.readUInt32LE(start));
-    const elapsed = nowSeconds - startSeconds;
-    if (
-      device === undefined ||
-      !(Math.abs(elapsed - u32('dwConnectDuration')) <= START_TIME_TOLERANCE_SECONDS)
-    ) {
-      throw new BadLayout(`a record of ${struct.name} has a start time or device that cannot be`);
-    }
-    startTicks = readHex64(page, start);
-  }
+  const startTicks = plan.wide ? readHex64(page, at + offsetOf(struct, 'connectionStartTime')) : '';
   const projection = page[at + offsetOf(struct, 'ProjectionInfo.projectionInfoType')];
   const union = 'ProjectionInfo.Anonymous';
   const ppp = `${union}.PppProjectionInfo`;
@@ -381,7 +411,7 @@ function decodeIdentity(
     computer: wide('wszRemoteComputer'),
     interfaceName: wide('wszInterfaceName'),
     interfaceType: INTERFACE_TYPES[interfaceType] ?? 'unknown',
-    remoteAddress,
+    remoteAddress: wide('wszRemoteEndpointAddress'),
     localAddress: wide('wszLocalEndpointAddress'),
   } as const;
   const addresses = (member: string): Pick<ConnectionIdentity, 'tunnelAddress' | 'tunnelAddressV6'> => ({

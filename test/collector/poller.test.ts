@@ -144,6 +144,11 @@ describe('a poll', () => {
         ['ikev2', 1],
         ['sstp', 0],
       ]),
+      // What they had served before the exporter started does not count.
+      calls: new Map([
+        ['ikev2', 0],
+        ['sstp', 0],
+      ]),
     });
     expect(snapshot.sources.server).toEqual({ up: true, durationSeconds: 0.25, problem: undefined });
     expect(poller.ready).toBe(true);
@@ -381,13 +386,14 @@ describe('N5', () => {
     },
   );
 
-  it('N5 a service that was never up has no ports and no interfaces', async () => {
+  it('N5 a service that was never up has no interfaces, and no port of the usual tunnels', async () => {
     const { sim, poller } = simulated();
     sim.state = 'stopped';
     const snapshot = await poller.collect(WAIT_MS);
     expect(snapshot).toMatchObject({ up: true, service: { running: false }, interfaces: [] });
     expect(snapshot.connections!.connections).toEqual([]);
-    expect(snapshot.ports!.byCondition.size).toBe(0);
+    expect([...snapshot.ports!.byCondition.keys()]).toEqual(['ikev2', 'sstp', 'l2tp', 'pptp']);
+    expect([...snapshot.ports!.byCondition.values()].flat().every((count) => count === 0)).toBe(true);
   });
 
   it('a LAN-only router has no connections and no ports, and their sources are neither up nor down', async () => {

@@ -191,7 +191,7 @@ describe('a flag', () => {
     ],
     [
       ['--rras.server=a', '--rras.simulate'],
-      '--rras.server and --rras.simulate exclude each other (leave one of them out)',
+      '--rras.server and --rras.simulate exclude each other (leave all but one of them out)',
     ],
     [
       ['--collector.min-interval=2m'],

@@ -6,8 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { enumerate } from '../../src/collector/enumerate.ts';
 import { Poller } from '../../src/collector/poller.ts';
 import { CATALOGUE } from '../../src/metrics/catalogue.ts';
-import { TextEncoder004 } from '../../src/metrics/exposition.ts';
-import { ViewMaker } from '../../src/metrics/labels.ts';
+import { PageEncoder } from '../../src/metrics/exposition.ts';
 import type { Logger } from '../../src/model/logger.ts';
 import type { RrasApi } from '../../src/model/rras-api.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
@@ -22,6 +21,7 @@ import { createSimulator } from '../../src/native/simulator/server.ts';
 import { FakeClock, settle } from '../doubles/fake-clock.ts';
 import type { Fault, FaultApi } from '../doubles/fault-api.ts';
 import { withFault } from '../doubles/fault-api.ts';
+import { plainViews } from '../metrics/snapshots.ts';
 
 const INTERVAL_MS = 15_000;
 const MAX_AGE_MS = 60_000;
@@ -59,14 +59,17 @@ function parse(page: string): Map<string, number> {
   const samples = new Map<string, number>();
   if (!page.endsWith('\n')) throw new Error('the page ends within a line');
   let family: string | undefined;
+  let histogram = false;
   for (const line of page.slice(0, -1).split('\n')) {
     const head = HEAD.exec(line);
     if (head) {
       family = head[1];
+      histogram = line.endsWith(' histogram');
       continue;
     }
     const [, name, labels, value] = SAMPLE.exec(line) ?? [];
-    if (name === undefined || name !== family) throw new Error(`not a line of the text format: ${line}`);
+    const own = name === family || (histogram && name?.replace(/_(?:bucket|sum|count)$/, '') === family);
+    if (name === undefined || !own) throw new Error(`not a line of the text format: ${line}`);
     const series = name + labels!;
     if (samples.has(series)) throw new Error(`twice: ${series}`);
     if (!Number.isFinite(Number(value))) throw new Error(`not a number: ${line}`);
@@ -139,7 +142,9 @@ const pollerOver = (reader: Host | HostClient, clock: FakeClock): Poller =>
     enabled: new Set(SOURCES),
     minIntervalMs: 1000,
     maxAgeMs: MAX_AGE_MS,
+    userLimit: 0,
     onRead: () => undefined,
+    onWraps: () => undefined,
   });
 
 const PARTS = {
@@ -211,8 +216,8 @@ async function run(
   const sim = createSimulator({ scenario: 'small', seed: 7, clock });
   const api: FaultApi = withFault(sim, { fault, at, mode });
   const stack = stackOf(api, clock);
-  const views = new ViewMaker();
-  const encoder = new TextEncoder004(CATALOGUE);
+  const views = plainViews();
+  const encoder = new PageEncoder(CATALOGUE, { format: 'text' });
   const pages: string[] = [];
   const poll = async (): Promise<Snapshot> => {
     // Whatever happens, a scrape ends by its own deadline (invariant 1).
@@ -230,7 +235,7 @@ async function run(
     if (clock.monotonicMs() === nowMs) checkParts(snapshot, before, sim, nowMs);
     // An unfinished poll shows what was there before it.
     else expect(snapshot.generation).toBe(before.generation);
-    const page = Buffer.concat(encoder.encode(views.view(snapshot))).toString('utf8');
+    const page = Buffer.concat(encoder.encode(views.view(snapshot, clock.monotonicMs()))).toString('utf8');
     checkPage(page, snapshot, clock);
     pages.push(page);
     // Calls do not overlap (the API documents no thread safety); one that hangs stays behind in a killed process.

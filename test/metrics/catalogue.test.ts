@@ -52,6 +52,17 @@ const RICH: Partial<Snapshot> = {
     interfaceOf({ persistent: true, stateChangeSeconds: 1_795_000_000, stateChanges: 2 }),
     interfaceOf({ name: 'Ethernet', type: 'dedicated', state: 'unreachable', unreachableReasons: 0x20 }),
   ],
+  users: [
+    {
+      user: 'anna',
+      domain: 'CORP',
+      other: false,
+      receivedBytes: 1,
+      transmittedBytes: 2,
+      sessionsStarted: 3,
+      connections: 1,
+    },
+  ],
 };
 
 describe.each(CATALOGUE.map((family) => [family.name, family] as const))('%s', (name, family) => {

@@ -3,14 +3,17 @@
  * the report shows and counts them; under CI the want of it is a failure, for a skipped test has shown nothing.
  */
 import { accessSync, constants } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { delimiter, isAbsolute, join } from 'node:path';
 import { describe, test } from 'vitest';
 
-/** Absolute path of a program on the PATH, or null. */
+/** Absolute path of a program on the PATH, or of one that is named by its absolute path; null if it is not there. */
 export function findTool(name: string, path = process.env['PATH'] ?? ''): string | null {
   const folders = path.split(delimiter).filter((folder) => folder !== '');
   const suffixes = process.platform === 'win32' ? ['.exe', '.cmd'] : [''];
-  for (const file of folders.flatMap((folder) => suffixes.map((suffix) => join(folder, name + suffix)))) {
+  const files = isAbsolute(name)
+    ? [name]
+    : folders.flatMap((folder) => suffixes.map((suffix) => join(folder, name + suffix)));
+  for (const file of files) {
     try {
       accessSync(file, constants.X_OK);
       return file;
