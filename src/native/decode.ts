@@ -243,7 +243,7 @@ export class ConnectionDecoder {
     }
     const columns = {} as Record<keyof ConnectionColumns, Uint32Array | Float64Array>;
     for (const [name, column] of Object.entries(this.#columns)) {
-      columns[name as keyof ConnectionColumns] = (column).slice(0, this.#rows);
+      columns[name as keyof ConnectionColumns] = column.slice(0, this.#rows);
     }
     const identities = [...this.#unsent].map((slot) => [slot, this.#identities[slot]!] as const);
     this.#unsent.clear();
