@@ -362,6 +362,23 @@ describe('what is sent', () => {
     }
   });
 
+  it.each(APIS)('is not even decoded again while its bytes stay as they are (%s)', (api) => {
+    let decoded = 0;
+    const decoder = new ConnectionDecoder(api, () => {
+      decoded += 1;
+      return NOW_SECONDS;
+    });
+    const records = [1, 2].map((handle) => connection(api, handle));
+    for (let i = 0; i < 5; i += 1) {
+      put(records[0]!, CONNECTION_STRUCT[api], 'dwFramesRcved', i);
+      decode(decoder, ...records);
+    }
+    expect(decoded).toBe(2);
+    put(records[1]!, CONNECTION_STRUCT[api], 'wszUserName', 'renamed');
+    decode(decoder, ...records);
+    expect(decoded).toBe(3);
+  });
+
   it.each(APIS)('is kept for the next frame when an enumeration breaks off (%s)', (api) => {
     const decoder = decoderOf(api);
     decoder.begin();

@@ -36,7 +36,6 @@ describe('texts', () => {
       fc.property(fc.array(fc.integer({ min: 1, max: 0xffff }), { maxLength: 40 }), (units) => {
         const bytes = Buffer.alloc(82, 0);
         units.forEach((unit, i) => bytes.writeUInt16LE(unit, i * 2));
-        expect(Array.from(readWide(bytes, 0, 80), (_, i) => i)).toBeDefined();
         expect(readWide(bytes, 0, 80).split('')).toEqual(units.map((unit) => String.fromCharCode(unit)));
       }),
     );
