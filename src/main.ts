@@ -1,15 +1,28 @@
 #!/usr/bin/env node
 /**
- * The program's entry: reads the command line and hands over to serve.ts. Modules are imported when they are needed, so
+ * The program's entry: reads the command line and hands over to the command, serve.ts if none is named. Modules are imported when they are needed, so
  * that --help and --version answer at once. A failure is one line on standard error: exit code 2 for wrong usage, 1 else.
  */
 import { writeSync } from 'node:fs';
+import type { CommandName } from './config/commands.ts';
+import type { Options } from './config/options.ts';
 import { UsageError } from './model/errors.ts';
+
+const COMMANDS: Record<CommandName, (words: readonly string[], options: Options) => Promise<void>> = {
+  pseudonym: async (names, options) => {
+    const { pseudonym } = await import('./pseudonym.ts');
+    pseudonym(names, options);
+  },
+  record: async ([file = ''], options) => {
+    const { record } = await import('./record.ts');
+    await record(file, options);
+  },
+};
 
 async function main(argv: readonly string[]): Promise<void> {
   const surroundings = { platform: process.platform, env: process.env };
-  const { readFlags } = await import('./config/flags.ts');
-  const given = readFlags(argv);
+  const { readCommandLine } = await import('./config/commands.ts');
+  const { command, words, given } = readCommandLine(argv);
   if (given.get('help') === true) {
     const { helpText } = await import('./config/help.ts');
     process.stdout.write(helpText(surroundings));
@@ -23,6 +36,10 @@ async function main(argv: readonly string[]): Promise<void> {
   }
   const { toOptions } = await import('./config/schema.ts');
   const options = toOptions(given, surroundings);
+  if (command !== null) {
+    await COMMANDS[command](words, options);
+    return;
+  }
   const { serve } = await import('./serve.ts');
   await serve(options);
 }

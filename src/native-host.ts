@@ -6,7 +6,7 @@ import { enumerate } from './collector/enumerate.ts';
 import type { HostConfig, HostMessage, HostRequest } from './native/host-messages.ts';
 import { toMessages } from './native/host-messages.ts';
 import { Host } from './native/host.ts';
-import { openApi } from './native/open-api.ts';
+import { clockOf, openApi } from './native/open-api.ts';
 import { systemClock } from './runtime/clock.ts';
 
 /** SIGKILL ends the process even when a thread of it is stuck in the DLL; process.exit would wait for that call. */
@@ -19,8 +19,9 @@ async function main(): Promise<void> {
   const config = JSON.parse(process.argv[2] ?? '') as HostConfig;
   let host: Host;
   try {
-    const api = await openApi(config, systemClock);
-    host = new Host({ api, enumerate, clock: systemClock, server: config.server, onChange });
+    const clock = await clockOf(config, systemClock);
+    const api = await openApi(config, clock);
+    host = new Host({ api, enumerate, clock, server: config.server, onChange });
     send({ type: 'ready', missing: api.missing });
   } catch (error) {
     send({ type: 'fatal', message: error instanceof Error ? error.message : String(error) });

@@ -12,15 +12,14 @@ import { CONTENT_TYPES, PageEncoder, toOpenMetrics } from './metrics/exposition.
 import type { View } from './metrics/labels.ts';
 import { ViewMaker } from './metrics/labels.ts';
 import { SelfMetrics } from './metrics/self.ts';
-import { UsageError } from './model/errors.ts';
 import type { Privacy } from './metrics/privacy.ts';
 import type { SourceReader } from './model/frames.ts';
 import type { Logger } from './model/logger.ts';
 import { forkHost, HostClient } from './native/client.ts';
 import { nameOfCode } from './native/codes.ts';
-import type { HostConfig } from './native/host-messages.ts';
+import { hostConfig } from './native/host-config.ts';
 import { Host } from './native/host.ts';
-import { openApi } from './native/open-api.ts';
+import { clockOf, openApi } from './native/open-api.ts';
 import { systemClock } from './runtime/clock.ts';
 import { createLogger } from './runtime/logger.ts';
 import { PSEUDONYM_KEY, readOrMakeSecret } from './runtime/storage.ts';
@@ -38,7 +37,7 @@ const USER_LIMIT = 5000;
 
 /** Runs the exporter until a signal ends it. Rejects, with one line that says what to do, if it cannot start. */
 export async function serve(options: Options): Promise<void> {
-  const config = hostConfig(options);
+  const config = await hostConfig(options.rras, process.platform);
   const version = packageVersion();
   const clock = systemClock;
   const logger = createLogger(options.log, clock);
@@ -69,7 +68,9 @@ export async function serve(options: Options): Promise<void> {
     reader = client;
     stopReader = () => client.stop();
   } else {
-    reader = new Host({ api: await openApi(config, clock), enumerate, clock, server: config.server });
+    const hostClock = await clockOf(config, clock);
+    const api = await openApi(config, hostClock);
+    reader = new Host({ api, enumerate, clock: hostClock, server: config.server });
   }
   const privacy = choosePrivacy(options, logger);
   const poller = new Poller({
@@ -136,6 +137,16 @@ export async function serve(options: Options): Promise<void> {
   shutdown.add({ name: 'native host', close: stopReader, force: stopReader });
   if (simulated)
     logger.warn('the server is simulated: none of its data is real', { scenario: config.scenario });
+  if (config.backend === 'replay') {
+    const { file, startedAt, endMs, truncated } = config;
+    const recordedAt = new Date(startedAt * 1000).toISOString();
+    logger.warn('the server is a recording: none of its data is of now', {
+      file,
+      recordedAt,
+      seconds: Math.round(endMs / 1000),
+    });
+    if (truncated) logger.warn('the recording broke off: what is complete of it is played back', { file });
+  }
   // The first snapshot makes the exporter ready; what goes wrong in it shows in the metrics and the log.
   await poller.run(shutdown.signal);
 }
@@ -156,16 +167,4 @@ function choosePrivacy(options: Options, logger: Logger): Privacy {
   }
   if (users !== 'pseudonym' && addresses !== 'pseudonym') return { users, addresses };
   return { users, addresses, key: readOrMakeSecret(options.storage.path, PSEUDONYM_KEY) };
-}
-
-function hostConfig(options: Options): HostConfig {
-  const { simulate, server } = options.rras;
-  if (simulate !== null) return { backend: 'simulator', scenario: simulate, server: null };
-  if (process.platform !== 'win32') {
-    throw new UsageError(
-      `there is no mprapi.dll on ${process.platform}: a real RRAS server can be read on Windows only`,
-      'use --rras.simulate to serve a simulated server, or --rras.replay=FILE to serve a recording',
-    );
-  }
-  return { backend: 'dll', server };
 }

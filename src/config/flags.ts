@@ -21,8 +21,11 @@ function negatable(row: OptionRow): boolean {
   return row.kind === 'boolean' && row.configKey !== null;
 }
 
-/** `argv` without the program's own name. */
-export function readFlags(argv: readonly string[]): Given {
+/**
+ * `argv` without the program's own name and the command. Words beside the flags go into `words`; without it they are
+ * errors.
+ */
+export function readFlags(argv: readonly string[], words?: string[]): Given {
   const { tokens } = parseArgs({
     args: [...argv],
     options: Object.fromEntries(
@@ -42,8 +45,16 @@ export function readFlags(argv: readonly string[]): Given {
   const given = new Map<string, boolean | string[]>();
   let previous: OptionRow | null = null;
   for (const token of tokens) {
-    if (token.kind === 'option-terminator') continue;
-    if (token.kind === 'positional') throw strayWord(token.value, previous);
+    if (token.kind === 'option-terminator') {
+      previous = null;
+      continue;
+    }
+    if (token.kind === 'positional') {
+      if (!words || meantAsValue(token.value, previous) !== null) throw strayWord(token.value, previous);
+      words.push(token.value);
+      previous = null;
+      continue;
+    }
     const row = rowOf(token.name, token.rawName, argv[token.index] ?? token.rawName);
     const value = token.inlineValue === false && token.value.startsWith('--') ? undefined : token.value;
     set(given, row, token.name !== row.flag, value);
@@ -98,13 +109,18 @@ function set(
   given.set(row.flag, Array.isArray(before) ? [...before, text] : [text]);
 }
 
+/** The value that a word after a flag that takes none was probably meant for, or null. */
+function meantAsValue(word: string, previous: OptionRow | null): string | null {
+  if (previous === null || !standsAlone(previous)) return null;
+  return closest(word, previous.kind === 'enum' ? previous.choices : ['true', 'false']);
+}
+
 function strayWord(word: string, previous: OptionRow | null): UsageError {
-  const choices = previous?.kind === 'enum' ? previous.choices : ['true', 'false'];
-  const meant = closest(word, choices);
+  const meant = meantAsValue(word, previous);
   const hint =
-    previous !== null && standsAlone(previous) && meant !== null
+    previous !== null && meant !== null
       ? `write --${previous.flag}=${meant}`
-      : 'this version has no sub-commands, only flags: see --help';
+      : 'a command comes first, before all flags: see --help';
   return new UsageError(`unexpected argument ${quote(word)}`, hint);
 }
 

@@ -1,4 +1,5 @@
 /** What --help prints, made from the table of options. */
+import { COMMANDS } from './commands.ts';
 import { GROUPS, OPTIONS, type OptionRow, type Surroundings } from './options.ts';
 
 const WIDTH = 92;
@@ -28,10 +29,12 @@ const EXAMPLES = [
   'rras-exporter --rras.simulate',
   'rras-exporter --web.listen-address=127.0.0.1:10077 --web.listen-address=[::1]:10077',
   'rras-exporter --rras.server=vpn1.example.net --no-collector.ports',
+  'rras-exporter record vpn1.rec --rras.server=vpn1.example.net --record.duration=10m',
 ] as const;
 
 export function helpText(on: Surroundings): string {
-  const lines = ['Usage: rras-exporter [flags]', '', ...wrap(SYNOPSIS, 0)];
+  const lines = ['Usage: rras-exporter [COMMAND] [flags]', '', ...wrap(SYNOPSIS, 0), '', 'Commands:'];
+  for (const { name, words, help } of COMMANDS) lines.push(`  ${name} ${words}`, ...wrap(help, 8));
   for (const group of GROUPS) {
     lines.push('', `${group}:`);
     for (const row of OPTIONS as readonly OptionRow[]) {

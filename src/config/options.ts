@@ -9,7 +9,7 @@ export const SCENARIOS = ['small', 'office', 'large', 'flapping', 'storm'] as co
 export type Scenario = (typeof SCENARIOS)[number];
 
 /** In the order of --help. */
-export const GROUPS = ['General', 'RRAS', 'Collection', 'Privacy', 'Web', 'Logging'] as const;
+export const GROUPS = ['General', 'RRAS', 'Recording', 'Collection', 'Privacy', 'Web', 'Logging'] as const;
 
 /** What a default may depend on. */
 export interface Surroundings {
@@ -25,6 +25,8 @@ interface Row {
   readonly help: string;
   /** Dotted path in the configuration file; null if the option makes sense on the command line only. */
   readonly configKey: string | null;
+  /** The only sub-command that takes it; absent: all take it. */
+  readonly command?: string;
 }
 
 interface ValueRow extends Row {
@@ -142,6 +144,18 @@ export const OPTIONS = [
     group: 'RRAS',
     help: 'Where mprapi.dll is loaded: in a child process, which can hang or crash without harm, or in this process (none), for debugging only.',
     configKey: 'native.isolation',
+  },
+  {
+    flag: 'record.duration',
+    kind: 'duration',
+    min: '0s',
+    max: '7d',
+    default: '1m',
+    placeholder: 'DURATION',
+    group: 'Recording',
+    help: 'How long `rras-exporter record` reads the server, every 5 s. 0s: until it is stopped.',
+    configKey: null,
+    command: 'record',
   },
   sourceRow('server', 'Read the state of the service and of the router.'),
   sourceRow('connections', 'Read the connections.'),
@@ -335,6 +349,10 @@ export interface Options {
     readonly replay: string | null;
   };
   readonly native: { readonly isolation: 'process' | 'none' };
+  readonly record: {
+    /** 0: until it is stopped. */
+    readonly durationMs: number;
+  };
   readonly collector: {
     /** Those switched on, in the order of SOURCES. */
     readonly sources: readonly Source[];
@@ -371,6 +389,7 @@ export function nest(flat: FlatOptions): Options {
   return {
     rras: { server: flat['rras.server'], simulate: flat['rras.simulate'], replay: flat['rras.replay'] },
     native: { isolation: flat['native.isolation'] },
+    record: { durationMs: flat['record.duration'] },
     collector: {
       sources: SOURCES.filter((source) => flat[`collector.${source}`]),
       timeoutMs: flat['collector.timeout'],

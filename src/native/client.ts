@@ -191,7 +191,9 @@ export class HostClient implements SourceReader {
     this.#mayStartAtMs = now + waitMs;
     if (reason !== 'timeout') {
       this.#crashes = [...this.#crashes.filter((at) => now - at < CRASH_WINDOW_MS), now];
-      if (this.#crashes.length >= CRASH_LIMIT) this.#mayStartAtMs = this.#crashes[0]! + CRASH_WINDOW_MS;
+      if (this.#crashes.length >= CRASH_LIMIT) {
+        this.#mayStartAtMs = Math.max(this.#mayStartAtMs, this.#crashes[0]! + CRASH_WINDOW_MS);
+      }
     }
     const retryInSeconds = Math.ceil((this.#mayStartAtMs - now) / 1000);
     logger.warn('native host process killed', { reason, cause: what, retryInSeconds });

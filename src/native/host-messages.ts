@@ -2,12 +2,31 @@
 import { z } from 'zod';
 import type { ConnectionColumns, ConnectionIdentity, Frame, ReadOutcome } from '../model/frames.ts';
 import type { Source } from '../model/words.ts';
+import {
+  ANOMALIES,
+  AUTHS,
+  COMPRESSIONS,
+  ENCRYPTIONS,
+  INTERFACE_STATES,
+  INTERFACE_TYPES,
+  TUNNELS,
+} from '../model/words.ts';
 import type { ScenarioName } from './simulator/scenarios.ts';
 
 /** What the child is to stand on. `server` null is the local machine. */
 export type HostConfig =
   | { readonly backend: 'dll'; readonly server: string | null }
-  | { readonly backend: 'simulator'; readonly scenario: ScenarioName; readonly server: null };
+  | { readonly backend: 'simulator'; readonly scenario: ScenarioName; readonly server: null }
+  | {
+      readonly backend: 'replay';
+      readonly file: string;
+      /** When the recording began, in Unix seconds, and how long it lasts. */
+      readonly startedAt: number;
+      readonly endMs: number;
+      /** The file broke off. */
+      readonly truncated: boolean;
+      readonly server: string | null;
+    };
 
 export interface HostRequest {
   readonly id: number;
@@ -37,11 +56,11 @@ const identity = z.object({
   domain: text,
   computer: text,
   interfaceName: text,
-  interfaceType: text,
-  tunnel: text,
-  auth: text,
-  encryption: text,
-  compression: text,
+  interfaceType: z.enum([...INTERFACE_TYPES, 'unknown']),
+  tunnel: z.enum(TUNNELS),
+  auth: z.enum(AUTHS),
+  encryption: z.enum(ENCRYPTIONS),
+  compression: z.enum(COMPRESSIONS),
   tunnelAddress: text,
   tunnelAddressV6: text,
   remoteAddress: text,
@@ -108,9 +127,9 @@ const frame = z.discriminatedUnion('source', [
       z.object({
         handle: text,
         name: text,
-        type: text,
+        type: z.enum([...INTERFACE_TYPES, 'unknown']),
         enabled: z.boolean(),
-        state: text,
+        state: z.enum([...INTERFACE_STATES, 'unknown']),
         unreachableReasons: z.number(),
         lastError: z.number(),
         idleDisconnectSeconds: z.number().nullable(),
@@ -121,7 +140,7 @@ const frame = z.discriminatedUnion('source', [
 const report = z.object({
   calls: z.array(z.object({ function: text, code: z.number(), seconds: z.number() })),
   pages: z.number(),
-  anomalies: z.record(z.string(), z.number()),
+  anomalies: z.partialRecord(z.enum(ANOMALIES), z.number()),
   seconds: z.number(),
 });
 const failure = z.object({

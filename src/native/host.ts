@@ -443,7 +443,8 @@ export class Host implements SourceReader {
 
   #end(name: string, code: number): never {
     if (saysServiceDown(code, this.#server !== null)) throw new ReadEnded('stopped');
-    const kind = kindOfCode(code);
+    // A handle that stayed void is no defect of the call: the next poll connects anew.
+    const kind = isStale(code) ? 'retryable' : kindOfCode(code);
     throw new ReadEnded(failure(kind, `${name} failed: ${describeCode(code)}`, { function: name, code }));
   }
 

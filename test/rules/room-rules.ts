@@ -6,9 +6,15 @@ import type { IForbiddenRuleType } from 'dependency-cruiser';
 import type { Linter } from 'eslint';
 
 /** One per process, and the only files that wire rooms together. */
-export const ROOTS = ['src/main.ts', 'src/serve.ts', 'src/native-host.ts'] as const;
+export const ROOTS = [
+  'src/main.ts',
+  'src/serve.ts',
+  'src/native-host.ts',
+  'src/pseudonym.ts',
+  'src/record.ts',
+] as const;
 
-const ROOT_PATH = '^src/(main|serve|native-host)\\.ts$';
+const ROOT_PATH = '^src/(main|serve|native-host|pseudonym|record)\\.ts$';
 
 /** Matches the package wherever it is installed, and its bare name where it is not. */
 function npmPackage(name: string): string {
