@@ -126,13 +126,13 @@ export class Poller {
    * after `poke`, and not at all while scrapes come as often.
    */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, minIntervalMs } = this.#options;
+    const { clock } = this.#options;
     signal.addEventListener('abort', () => {
       this.#stopped = true;
     });
     while (!signal.aborted) {
       const poked = this.#poked;
-      const intervalMs = poked ? Math.max(minIntervalMs, POKED_INTERVAL_MS) : this.#intervalMs();
+      const intervalMs = poked ? POKED_INTERVAL_MS : this.#intervalMs();
       const waitMs = this.#polledAtMs + intervalMs - clock.monotonicMs();
       if (waitMs > 0) await this.#sleep(waitMs, signal);
       else await this.#join();

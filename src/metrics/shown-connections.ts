@@ -15,6 +15,8 @@ const TRANSMITTED = CONNECTION_COUNTERS.indexOf('transmittedBytes');
 const WINDOW_MS = 5 * 60_000;
 /** A connection that is shown gives way only to one that moved so much more. */
 const HYSTERESIS = 1.25;
+/** A connection that is out of sight for so long at the most, as by a page border, comes back as what it was. */
+const REMEMBERED_MS = 5 * 60_000;
 /** From this share of the limit on, the row `other` is there, so that it exists before it is needed. */
 const NEAR_LIMIT = 0.9;
 
@@ -23,7 +25,8 @@ interface Tracked {
   everShown: boolean;
   /** Bytes moved, those of long ago fading out. */
   score: number;
-  round: number;
+  /** Monotonic time of the last look that found it. */
+  seenMs: number;
   /** Counters at the last look. */
   readonly values: Float64Array;
   /** What it moved while hidden, after it had been shown: its series goes on where it broke off. */
@@ -42,10 +45,11 @@ export interface Choice {
 export class ShownConnections {
   readonly #detail: Detail;
   readonly #limit: number;
-  /** By connection id; empty as long as all are shown. */
+  /** By connection id, those that were there a moment ago included; empty as long as all are shown. */
   readonly #tracked = new Map<string, Tracked>();
-  #choosing: boolean;
-  #round = 0;
+  #choosing = false;
+  /** There was a look before. */
+  #looked = false;
   #lastMs = 0;
   /** What shown connections moved, by counter: the rest of the totals is the row `other`. */
   #shownSums = new Float64Array(N);
@@ -53,7 +57,6 @@ export class ShownConnections {
   constructor(detail: Detail, limit: number) {
     this.#detail = detail;
     this.#limit = detail === 'none' ? 0 : limit;
-    this.#choosing = detail !== 'full';
   }
 
   /** False as long as everything is shown. */
@@ -66,8 +69,9 @@ export class ShownConnections {
     const count = table.connections.length;
     const columns = CONNECTION_COUNTERS.map((counter) => table.counters[counter]);
     const grand = grandTotals(totals);
-    if (!this.#choosing && count >= NEAR_LIMIT * this.#limit)
+    if (!this.#choosing && (this.#detail !== 'full' || count >= NEAR_LIMIT * this.#limit))
       this.#beginChoosing(table, columns, grand, monotonicMs);
+    this.#looked = true;
     if (!this.#choosing) {
       return {
         rows: Uint32Array.from({ length: count }, (_, row) => row),
@@ -75,14 +79,15 @@ export class ShownConnections {
         other: undefined,
       };
     }
-    this.#round += 1;
     const fade = Math.exp(-(monotonicMs - this.#lastMs) / WINDOW_MS);
     this.#lastMs = monotonicMs;
-    const tracked = table.connections.map(({ id }) => this.#track(id));
+    const tracked = table.connections.map(({ id }) => this.#track(id, monotonicMs));
     const scores = Float64Array.from(tracked, (each, row) => rescore(each, columns, row, fade));
     const chosen = this.#choose(scores);
     tracked.forEach((each, row) => this.#book(each, chosen[row] === 1, columns, row));
-    for (const [id, { round }] of this.#tracked) if (round !== this.#round) this.#tracked.delete(id);
+    for (const [id, { seenMs }] of this.#tracked) {
+      if (monotonicMs - seenMs > REMEMBERED_MS) this.#tracked.delete(id);
+    }
     const rows = Uint32Array.from(tracked.keys()).filter((row) => chosen[row] === 1);
     return {
       rows,
@@ -93,7 +98,7 @@ export class ShownConnections {
     };
   }
 
-  /** Everything has been shown until now. */
+  /** Everything has been shown until now; nothing, if this is the first look. */
   #beginChoosing(
     table: ConnectionTable,
     columns: readonly ArrayLike<number>[],
@@ -101,26 +106,26 @@ export class ShownConnections {
     nowMs: number,
   ): void {
     this.#choosing = true;
-    this.#shownSums = grand.slice();
+    if (this.#looked) this.#shownSums = grand.slice();
     this.#lastMs = nowMs;
     table.connections.forEach(({ id }, row) => {
-      const tracked = this.#track(id);
-      tracked.shown = true;
-      tracked.everShown = true;
+      const tracked = this.#track(id, nowMs);
+      tracked.shown = this.#looked;
+      tracked.everShown = this.#looked;
       columns.forEach((column, c) => {
         tracked.values[c] = column[row]!;
       });
     });
   }
 
-  #track(id: string): Tracked {
+  #track(id: string, nowMs: number): Tracked {
     let tracked = this.#tracked.get(id);
     if (!tracked) {
       const zeros = { values: new Float64Array(N), unseen: new Float64Array(N) };
-      tracked = { shown: false, everShown: false, score: 0, round: 0, ...zeros };
+      tracked = { shown: false, everShown: false, score: 0, seenMs: nowMs, ...zeros };
       this.#tracked.set(id, tracked);
     }
-    tracked.round = this.#round;
+    tracked.seenMs = nowMs;
     return tracked;
   }
 

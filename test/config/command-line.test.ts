@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { COMMANDS, readCommandLine } from '../../src/config/commands.ts';
 import { readFlags } from '../../src/config/flags.ts';
 import { GROUPS, OPTIONS, type OptionRow, type Options } from '../../src/config/options.ts';
 import { defaultOf, expectation, schemaOf, toOptions } from '../../src/config/schema.ts';
@@ -10,7 +11,7 @@ const LINUX = { platform: 'linux', env: {} } as const;
 const rows: readonly OptionRow[] = OPTIONS;
 
 function parse(...argv: string[]): Options {
-  return toOptions(readFlags(argv), LINUX);
+  return toOptions(readCommandLine(argv).given, LINUX);
 }
 
 /** The message and hint of the refusal, as the user sees them. */
@@ -25,9 +26,12 @@ function refusal(...argv: string[]): string {
   throw new Error(`accepted: ${argv.join(' ')}`);
 }
 
+const NAMES = COMMANDS.map(({ name }) => name);
+
 const DEFAULTS: Options = {
   rras: { server: null, simulate: null, replay: null },
   native: { isolation: 'process' },
+  record: { durationMs: 60_000 },
   collector: {
     sources: ['server', 'connections', 'ports', 'interfaces'],
     timeoutMs: 10_000,
@@ -174,13 +178,41 @@ describe('a flag', () => {
     [['--collector.ports', 'false'], 'unexpected argument "false" (write --collector.ports=false)'],
     [
       ['--rras.simulate=small', 'small'],
-      'unexpected argument "small" (this version has no sub-commands, only flags: see --help)',
+      'unexpected argument "small" (a command comes first, before all flags: see --help)',
     ],
-    [['serve'], 'unexpected argument "serve" (this version has no sub-commands, only flags: see --help)'],
-    [['doctor'], 'unexpected argument "doctor" (this version has no sub-commands, only flags: see --help)'],
+    [
+      ['--rras.simulate=small', 'record', 'a.rec'],
+      'unexpected argument "record" (a command comes first, before all flags: see --help)',
+    ],
     [
       ['--', '--log.level=debug'],
-      'unexpected argument "--log.level=debug" (this version has no sub-commands, only flags: see --help)',
+      'unexpected argument "--log.level=debug" (a command comes first, before all flags: see --help)',
+    ],
+    // Commands.
+    [
+      ['serve'],
+      `unknown command "serve" (commands are ${NAMES.join(', ')}; without one the exporter serves)`,
+    ],
+    [['recrod', 'a.rec'], 'unknown command "recrod" (did you mean record?)'],
+    [['Pseudonym'], 'unknown command "Pseudonym" (did you mean pseudonym?)'],
+    [[''], `unknown command "" (commands are ${NAMES.join(', ')}; without one the exporter serves)`],
+    [['record'], 'record needs FILE (write rras-exporter record FILE [flags])'],
+    [['record', '--rras.simulate'], 'record needs FILE (write rras-exporter record FILE [flags])'],
+    [['record', 'a.rec', 'b.rec'], 'record takes one FILE only (write rras-exporter record FILE [flags])'],
+    [['record', '--rras.simulate', 'small'], 'unexpected argument "small" (write --rras.simulate=small)'],
+    [
+      ['record', 'a.rec', '--rras.simulated'],
+      'unknown flag --rras.simulated (did you mean --rras.simulate?)',
+    ],
+    [['pseudonym'], 'pseudonym needs NAME... (write rras-exporter pseudonym NAME... [flags])'],
+    [['--record.duration=1m'], '--record.duration is a flag of record only (rras-exporter record ...)'],
+    [
+      ['pseudonym', 'anna', '--record.duration=1m'],
+      '--record.duration is a flag of record only (rras-exporter record ...)',
+    ],
+    [
+      ['record', 'a.rec', '--record.duration=8d'],
+      '--record.duration=8d: expected a duration from 0s to 7d, such as 500ms, 10s or 1m30s',
     ],
     // Twice, and together.
     [['--log.level=info', '--log.level=info'], '--log.level is given more than once'],
@@ -235,6 +267,7 @@ describe('a flag', () => {
     const words = fc.oneof(
       fc.string({ unit: 'binary' }),
       fc.constantFrom(...rows.flatMap((row) => [`--${row.flag}`, `--no-${row.flag}`])),
+      fc.constantFrom(...NAMES),
       fc
         .tuple(fc.constantFrom(...rows.map((row) => row.flag)), fc.string({ unit: 'binary' }))
         .map(([flag, value]) => `--${flag}=${value}`),
@@ -254,6 +287,37 @@ describe('a flag', () => {
 
   test.each([[['-h']], [['--help']], [['--log.level=info', '--help']]])('%j asks for help', (argv) => {
     expect(readFlags(argv).get('help')).toBe(true);
+  });
+});
+
+describe('a command', () => {
+  test.each([
+    [[], null, []],
+    [['--rras.simulate'], null, []],
+    [['record', 'a.rec'], 'record', ['a.rec']],
+    [['record', 'a.rec', '--rras.simulate=small'], 'record', ['a.rec']],
+    [['record', '--rras.simulate', 'a.rec'], 'record', ['a.rec']],
+    [['record', '--rras.server', 'vpn1', 'a.rec'], 'record', ['a.rec']],
+    [['record', '--rras.simulate', '--', 'small'], 'record', ['small']],
+    [
+      ['pseudonym', 'anna', 'CORP\\anna', '', '--', '--anna'],
+      'pseudonym',
+      ['anna', 'CORP\\anna', '', '--anna'],
+    ],
+    [['pseudonym', '--storage.path=x', 'record'], 'pseudonym', ['record']],
+    [['record', '--help'], 'record', []],
+    [['pseudonym', '--version'], 'pseudonym', []],
+  ])('%j is read', (argv, command, words) => {
+    expect(readCommandLine(argv)).toMatchObject({ command, words });
+  });
+
+  test('takes its flags before and after its words', () => {
+    for (const argv of [
+      ['record', 'a.rec', '--record.duration=0', '--rras.server=vpn1'],
+      ['record', '--rras.server=vpn1', '--record.duration=0', 'a.rec'],
+    ]) {
+      expect(parse(...argv)).toMatchObject({ record: { durationMs: 0 }, rras: { server: 'vpn1' } });
+    }
   });
 });
 

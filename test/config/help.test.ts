@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { COMMANDS } from '../../src/config/commands.ts';
 import { helpText } from '../../src/config/help.ts';
 import { OPTIONS, type OptionRow } from '../../src/config/options.ts';
 import { versionText } from '../../src/config/version.ts';
@@ -12,6 +13,10 @@ describe('--help', () => {
 
   test('fits a terminal of 100 columns', () => {
     expect(Math.max(...text.split('\n').map((line) => line.length))).toBeLessThanOrEqual(100);
+  });
+
+  test.each(COMMANDS)('speaks of $name once', ({ name, words }) => {
+    expect(text.split('\n').filter((line) => line === `  ${name} ${words}`)).toHaveLength(1);
   });
 
   test.each((OPTIONS as readonly OptionRow[]).map((row) => row.flag))('speaks of --%s once', (flag) => {

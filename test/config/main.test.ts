@@ -38,6 +38,18 @@ test('wrong usage is one line on standard error and exits 2', async () => {
   });
 });
 
+test('an unknown command is one line on standard error and exits 2', async () => {
+  expect(await run('recrod', 'a.rec')).toEqual({
+    code: 2,
+    stdout: '',
+    stderr: 'rras-exporter: error: unknown command "recrod" (did you mean record?)\n',
+  });
+});
+
+test('a command prints the same --help', async () => {
+  expect(await run('record', '--help')).toEqual(await run('--help'));
+});
+
 test('a value that is wrong is one line on standard error and exits 2', async () => {
   expect(await run('--web.max-requests=many')).toEqual({
     code: 2,

@@ -156,7 +156,7 @@ describe('a start that fails', () => {
       'there is nothing to read on this platform',
       [],
       `there is no mprapi.dll on ${process.platform}: a real RRAS server can be read on Windows only ` +
-        '(use --rras.simulate to serve a simulated server, or --rras.replay=FILE to serve a recording)',
+        '(use --rras.simulate for a simulated server, or --rras.replay=FILE for a recording)',
     ],
   ])('because %s ends with 2 and one line', async (_, args, line) => {
     expect(await run(...args)).toEqual({

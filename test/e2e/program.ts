@@ -24,7 +24,7 @@ import type { Answer, RequestOptions } from '../server/http-client.ts';
 import { fetchPlain } from '../server/http-client.ts';
 
 const PROJECT = fileURLToPath(new URL('../../', import.meta.url));
-const MAIN = join(PROJECT, 'dist/main.js');
+export const MAIN = join(PROJECT, 'dist/main.js');
 export const NODE = join(PROJECT, 'node_modules/node/bin/node');
 const LOCK = join(PROJECT, '.cache/build.lock');
 const LOCK_MAX_AGE_MS = 120_000;

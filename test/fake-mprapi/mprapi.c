@@ -610,6 +610,7 @@ static void read_line(char *line) {
     add_rule(rest, n);
     return;
   }
+  if (strcmp(what, "notify") == 0) return; /* for watch_script */
   size_t copies = strcmp(what, "server") == 0 || strcmp(what, "autoports") == 0 ? 1 : take_count(rest, &n);
   char *values[512];
   for (int i = 0; i < n; i++) values[i] = split(rest[i]);
@@ -1169,7 +1170,19 @@ DWORD WINAPI MprAdminInterfaceDisconnect(MPR_SERVER_HANDLE server, HANDLE handle
 static HANDLE notified_events[16];
 static bool watching;
 
-/* Signals the registered events when the script has changed: connections came or went. */
+/* Whether the script begins with the line "notify". */
+static bool script_wants_notification(void) {
+  char head[8] = {0};
+  DWORD length = 0;
+  HANDLE file = CreateFileW(script_path, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
+                            OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, NULL);
+  if (file == INVALID_HANDLE_VALUE) return false;
+  ReadFile(file, head, 6, &length, NULL);
+  CloseHandle(file);
+  return strcmp(head, "notify") == 0;
+}
+
+/* Signals the registered events when the script has changed to one that begins with "notify". */
 static DWORD WINAPI watch_script(LPVOID unused) {
   (void)unused;
   WIN32_FILE_ATTRIBUTE_DATA last;
@@ -1182,11 +1195,13 @@ static DWORD WINAPI watch_script(LPVOID unused) {
     if (!GetFileAttributesExW(script_path, GetFileExInfoStandard, &now)) continue;
     if (CompareFileTime(&now.ftLastWriteTime, &last.ftLastWriteTime) == 0 && now.nFileSizeLow == last.nFileSizeLow) continue;
     last = now;
+    if (!script_wants_notification()) continue;
     AcquireSRWLockExclusive(&lock);
     for (size_t i = 0; i < sizeof notified_events / sizeof *notified_events; i++)
       if (notified_events[i]) SetEvent(notified_events[i]);
     ReleaseSRWLockExclusive(&lock);
   }
+  return 0;
 }
 
 DWORD WINAPI MprAdminRegisterConnectionNotification(MPR_SERVER_HANDLE server, HANDLE event) {

@@ -95,7 +95,9 @@ export class WindowsExporter {
     fake: FakeMprapi,
     flags: readonly string[] = [],
   ): Promise<WindowsExporter> {
-    const args = ['--web.listen-address=127.0.0.1:0', '--collector.min-interval=0s', '--log.format=json'];
+    const usual = ['--web.listen-address=127.0.0.1:0', '--collector.min-interval=0s', '--log.format=json'];
+    const nameOf = (flag: string): string => flag.split('=')[0]!;
+    const args = usual.filter((flag) => !flags.map(nameOf).includes(nameOf(flag)));
     const program = suite.startNode(['dist/main.js', ...args, ...flags], { env: fake.env });
     const listening = () => logLines(program).find(({ msg }) => msg === 'listening');
     const { url } = await program.waitFor(listening, 60_000);
