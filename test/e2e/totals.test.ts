@@ -205,7 +205,7 @@ const TRANSMITTED = 'sum(rras_transmitted_bytes_total)';
 requireTool('prometheus')(`a Prometheus over ${SECONDS} s of ${SCENARIO}`, (program) => {
   const clock = new HeldClock();
   let simulator: SimulatedServer;
-  let exporters: readonly Exporter[];
+  let exporters: readonly Exporter[] = [];
   let prometheus: ScrapingPrometheus | undefined;
   /** Samples of the time of the snapshot: one per scrape, of the first exporter and of the second. */
   let scrapes: readonly (readonly Sample[])[];
@@ -239,7 +239,7 @@ requireTool('prometheus')(`a Prometheus over ${SECONDS} s of ${SCENARIO}`, (prog
 
   afterAll(async () => {
     await prometheus?.end();
-    for (const exporter of exporters ?? []) await exporter.end();
+    for (const exporter of exporters) await exporter.end();
   });
 
   /** The poll that a scrape was answered from. */
