@@ -185,7 +185,8 @@ requireTool('prometheus')('a Prometheus that scrapes the program once a second',
   test('sees no counter fall', async () => {
     const counters = Object.entries(await prometheus!.metadata())
       .filter(([name, [head]]) => head!.type === 'counter' && name.startsWith('rras_'))
-      .map(([name]) => name);
+      // Prometheus asks for OpenMetrics, which names counters without the suffix of their samples.
+      .map(([name]) => `${name}_total`);
     expect(counters).toContain('rras_connection_received_bytes_total');
     for (const name of counters) {
       const resets = await prometheus!.value(`sum(resets(${name}[1m])) or vector(0)`, scrapedAt.at(-1)!);
@@ -200,8 +201,8 @@ requireTool('prometheus')('a Prometheus that scrapes the program once a second',
 
   test('knows the types and helps', async () => {
     const heads = await prometheus!.metadata();
-    expect(heads['rras_connection_received_bytes_total']).toMatchObject([
-      { type: 'counter', help: expect.stringContaining('dwBytesRcved') as string },
+    expect(heads['rras_connection_received_bytes']).toMatchObject([
+      { type: 'counter', unit: 'bytes', help: expect.stringContaining('dwBytesRcved') as string },
     ]);
     expect(heads['rras_connections']).toMatchObject([{ type: 'gauge' }]);
     expect(heads['rras_exporter_native_call_duration_seconds']).toMatchObject([{ type: 'histogram' }]);

@@ -94,7 +94,7 @@ describe('record', () => {
     );
   });
 
-  test('on a full disk ends with 1 and says so', async () => {
+  test('on a full disk ends with 1 and says so', () => {
     const full = newFile();
     // No file may grow beyond 1 KiB; a program that ignores the signal of that gets an error.
     const { status, stderr } = spawnSync(
