@@ -44,9 +44,15 @@ export function createApp(options: AppOptions): Express {
     const { version, simulated, telemetryPath } = options;
     response.setHeader('Content-Security-Policy', LANDING_CSP);
     response.setHeader('Cache-Control', 'no-store');
-    response
-      .type('html')
-      .send(landingPage({ version, simulated, telemetryPath, snapshot: options.snapshot() }));
+    response.type('html').send(
+      landingPage({
+        version,
+        simulated,
+        telemetryPath,
+        snapshot: options.snapshot(),
+        interfaces: options.api.interfaces(),
+      }),
+    );
   });
   get(app, '/-/healthy', (_request, response) => {
     response.setHeader('Content-Type', PLAIN);

@@ -1,6 +1,7 @@
 /** The page at `/`: the state of the server at a glance, in plain HTML without script or external asset. */
 import { createHash } from 'node:crypto';
 import type { Snapshot } from '../model/snapshot.ts';
+import type { ApiInterface } from './api.ts';
 
 const STYLE = `:root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}
 body{max-width:44rem;margin:2rem auto;padding:0 1rem}
@@ -25,9 +26,12 @@ export interface LandingFacts {
   readonly simulated: boolean;
   readonly telemetryPath: string;
   readonly snapshot: Snapshot;
+  /** As they may be shown. */
+  readonly interfaces: readonly ApiInterface[];
 }
 
-export function landingPage({ version, simulated, telemetryPath, snapshot }: LandingFacts): string {
+export function landingPage(facts: LandingFacts): string {
+  const { version, simulated, telemetryPath, snapshot } = facts;
   const { service, connections, ports, interfaces } = snapshot;
   const rows: [string, string][] = [['Server', describeServer(snapshot)]];
   if (connections) rows.push(['Connections', String(connections.connections.length)]);
@@ -60,11 +64,12 @@ export function landingPage({ version, simulated, telemetryPath, snapshot }: Lan
 <body>
 <h1>RRAS Exporter</h1>
 <p>Version ${escape(version)}${simulated ? '. <strong>The server is simulated: none of its data is real.</strong>' : ''}</p>
-<p><a href="${escape(telemetryPath)}">Metrics</a></p>
+<p><a href="${escape(telemetryPath)}">Metrics</a> · <a href="/api/v1/status">Status</a> · <a href="/api/v1/connections">Connections</a> · <a href="/api/v1/interfaces">Interfaces</a></p>
 <table>
 ${rows.map(([name, value]) => `<tr><th scope="row">${name}</th><td>${escape(value)}</td></tr>`).join('\n')}
 </table>
 ${problems.length > 0 ? `<ul>\n${problems.join('\n')}\n</ul>` : ''}
+${snapshot.interfaces && facts.interfaces.length > 0 ? interfaceTable(facts.interfaces) : ''}
 </body>
 </html>
 `;
@@ -78,4 +83,24 @@ function describeServer({ timestampSeconds, up, service }: Snapshot): string {
     (service.lanOnly ? 'running, as a LAN router only' : 'running') +
     (up ? '' : '; not every source can be read')
   );
+}
+
+function interfaceTable(interfaces: readonly ApiInterface[]): string {
+  const rows = interfaces.map((each) => {
+    const why = [
+      ...each.unreachableReasons,
+      ...(each.lastError === 0 ? [] : [each.lastErrorName ?? each.lastError]),
+    ];
+    const bad = each.enabled && each.state === 'unreachable' ? ' class="bad"' : '';
+    const state = each.enabled ? each.state : `${each.state}, disabled`;
+    const cells = [each.interfaceType.replace('_', ' '), state, why.join(', ')].map(
+      (text) => `<td${bad}>${escape(text)}</td>`,
+    );
+    return `<tr><th scope="row">${escape(each.interface)}</th>${cells.join('')}</tr>`;
+  });
+  return `<h2>Interfaces</h2>
+<table>
+<tr><th scope="col">Interface</th><th scope="col">Type</th><th scope="col">State</th><th scope="col">Reason, last error</th></tr>
+${rows.join('\n')}
+</table>`;
 }

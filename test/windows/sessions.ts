@@ -281,8 +281,8 @@ export function define(api: Api, now: number): Definition {
   const byAuth: Record<string, number> = {};
   const users = new Set<string>();
   ROWS.forEach((row, i) => {
-    // High halves in use: a handle that is cut to 32 bits finds another port or none.
-    const hConnection = (BigInt(i % 4) << 32n) + 0x8000_0000n + BigInt(i);
+    // They differ in the high half alone: a handle that is cut to 32 bits is the handle of all.
+    const hConnection = (BigInt(i + 1) << 32n) + 0x8000_0001n;
     const key = row.fields['projectionInfoType'] === 3 ? '' : i === 0 ? '255.255.255.255x' : `10.20.30.${i}`;
     const texts: Record<TextField, string> = {
       wszInterfaceName: `interface ${i}`,
