@@ -58,7 +58,8 @@ class HeldClock implements Clock {
   }
 
   async hold<T>(call: (ms: number) => Promise<T>): Promise<T> {
-    this.#heldMs = Math.floor(systemClock.monotonicMs());
+    // Not rounded: the simulated server must not see time go back.
+    this.#heldMs = systemClock.monotonicMs();
     try {
       return await call(this.#heldMs);
     } finally {
