@@ -49,6 +49,8 @@ export class CounterLedger {
   #byEx = false;
   /** Byte counters are known to have 32 bits only. */
   #narrow = false;
+  /** They are not known to have more. */
+  #mayWrap = true;
   /** Whether a byte counter of level 4 was seen beyond 2^32, or to wrap at it. */
   #level4: 'unknown' | 'wide' | 'narrow' = 'unknown';
 
@@ -57,7 +59,9 @@ export class CounterLedger {
     this.#columns = CONNECTION_COUNTERS.map((counter) => columns[counter]);
     this.#byEx = api === 'ex';
     this.#narrow = this.#byEx || this.#level4 === 'narrow';
-    this.fastestBytesPerSecond = this.#narrow ? 0 : undefined;
+    // Until a counter of level 4 has passed 2^32, it may have 32 bits.
+    this.#mayWrap = this.#narrow || this.#level4 === 'unknown';
+    this.fastestBytesPerSecond = this.#mayWrap ? 0 : undefined;
   }
 
   /** Takes a new session's counters as they are, as `deltas` of its `ageSeconds`; undefined if those do not count. */
@@ -160,12 +164,12 @@ export class CounterLedger {
     for (const [bytes, frames] of DIRECTIONS) {
       const raw = this.#columns[bytes]![row]!;
       if (raw >= TWO_32) this.#level4 = 'wide';
-      if (!this.#narrow || elapsedSeconds === undefined) continue;
+      if (!this.#mayWrap || elapsedSeconds === undefined) continue;
       const delta = this.deltas[bytes]!;
       if (elapsedSeconds > 0) {
         this.fastestBytesPerSecond = Math.max(this.fastestBytesPerSecond ?? 0, delta / elapsedSeconds);
       }
-      if (this.deltas[frames]! * USUAL_FRAME_BYTES >= delta + TWO_32) this.ambiguous += 1;
+      if (this.#narrow && this.deltas[frames]! * USUAL_FRAME_BYTES >= delta + TWO_32) this.ambiguous += 1;
     }
   }
 

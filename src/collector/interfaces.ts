@@ -4,6 +4,7 @@ import type { InterfaceStatus } from '../model/snapshot.ts';
 
 /** dwIdleDisconnectSeconds of an interface that never hangs up for idleness. */
 const NEVER = 0xffff_ffff;
+const ABSENT_KEPT = 1000;
 
 interface History {
   record: InterfaceRecord;
@@ -16,21 +17,29 @@ interface History {
 
 export class InterfaceTable {
   /** By name: handles change with a restart of the service, names do not. */
-  #histories = new Map<string, History>();
+  #present = new Map<string, History>();
+  /** Those that were not in the last enumeration: their counters go on if they come back. */
+  readonly #absent = new Map<string, History>();
 
   update(frame: InterfacesFrame, wallSeconds: number): readonly InterfaceStatus[] {
     const present = new Map<string, History>();
     for (const record of frame.interfaces) {
-      const history = this.#histories.get(record.name);
+      const history = this.#present.get(record.name) ?? this.#absent.get(record.name);
+      this.#absent.delete(record.name);
       present.set(record.name, history ? follow(history, record, wallSeconds) : begin(record));
     }
-    this.#histories = present;
+    for (const [name, history] of this.#present) if (!present.has(name)) this.#absent.set(name, history);
+    for (const name of this.#absent.keys()) {
+      if (this.#absent.size <= ABSENT_KEPT) break;
+      this.#absent.delete(name);
+    }
+    this.#present = present;
     return this.#statuses();
   }
 
   /** The service does not run: what was known is down, in no state that could be told. */
   stopped(wallSeconds: number): readonly InterfaceStatus[] {
-    for (const history of this.#histories.values()) {
+    for (const history of this.#present.values()) {
       follow(
         history,
         { ...history.record, state: 'unknown', unreachableReasons: 0, lastError: 0 },
@@ -41,16 +50,13 @@ export class InterfaceTable {
   }
 
   #statuses(): readonly InterfaceStatus[] {
-    return [...this.#histories.values()].map(
-      ({ record, stateChangeSeconds, stateChanges, dialFailures }) => ({
-        ...record,
-        persistent:
-          record.idleDisconnectSeconds === null ? undefined : record.idleDisconnectSeconds === NEVER,
-        stateChangeSeconds,
-        stateChanges,
-        dialFailures,
-      }),
-    );
+    return [...this.#present.values()].map(({ record, stateChangeSeconds, stateChanges, dialFailures }) => ({
+      ...record,
+      persistent: record.idleDisconnectSeconds === null ? undefined : record.idleDisconnectSeconds === NEVER,
+      stateChangeSeconds,
+      stateChanges,
+      dialFailures,
+    }));
   }
 }
 

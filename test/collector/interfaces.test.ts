@@ -114,14 +114,14 @@ describe('an interface', () => {
     ]);
   });
 
-  it('that is removed is gone, and begins anew when it comes back', () => {
+  it('that an enumeration lacks is gone, and its counters go on when it comes back, for they must not fall', () => {
     const table = new InterfaceTable();
     table.update(interfacesFrame({ name: 'A' }, { name: 'B' }), 10);
     table.update(interfacesFrame({ name: 'A', state: 'disconnected' }, { name: 'B' }), 20);
     expect(table.update(interfacesFrame({ name: 'B' }), 30).map(({ name }) => name)).toEqual(['B']);
     expect(table.update(interfacesFrame({ name: 'A' }, { name: 'B' }), 40)[0]).toMatchObject({
       name: 'A',
-      stateChanges: 0,
+      stateChanges: 2,
     });
   });
 
