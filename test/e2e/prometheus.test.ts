@@ -1,128 +1,23 @@
 /** A real Prometheus scrapes the program once a second for a while, and is asked what it makes of it. */
-import type { ChildProcess } from 'node:child_process';
-import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import type { AddressInfo } from 'node:net';
-import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { fetchPlain } from '../server/http-client.ts';
 import { requireTool } from '../tools/require-tool.ts';
-import { buildIfStale, endAll, plainEnvironment, Program, until } from './program.ts';
+import { buildIfStale, endAll, Program, until } from './program.ts';
+import { ScrapingPrometheus } from './scraping-prometheus.ts';
 
 const SCRAPES = 10;
 
-interface Series {
-  readonly metric: Readonly<Record<string, string>>;
-  readonly values: readonly (readonly [seconds: number, value: string])[];
-}
-
-interface Target {
-  readonly health: string;
-  readonly lastError: string;
-  readonly lastScrapeDuration: number;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
-class Prometheus {
-  readonly #process: ChildProcess;
-  readonly #folder: string;
-  readonly #url: string;
-  readonly #closed: Promise<unknown>;
-  log = '';
-
-  constructor(prometheus: string, port: number, target: string) {
-    this.#folder = mkdtempSync(join(tmpdir(), 'rras-exporter-prometheus-'));
-    this.#url = `http://127.0.0.1:${port}`;
-    const config = join(this.#folder, 'prometheus.yml');
-    writeFileSync(
-      config,
-      `global: {scrape_interval: 1s, scrape_timeout: 1s}
-scrape_configs: [{job_name: rras, static_configs: [{targets: ['${target}']}]}]
-`,
-    );
-    const flags = [
-      `--config.file=${config}`,
-      `--storage.tsdb.path=${join(this.#folder, 'data')}`,
-      `--web.listen-address=127.0.0.1:${port}`,
-    ];
-    this.#process = spawn(prometheus, flags, {
-      cwd: this.#folder,
-      env: plainEnvironment(),
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
-    this.#process.stderr!.setEncoding('utf8').on('data', (text: string) => (this.log += text));
-    this.#closed = new Promise((resolve) => this.#process.on('close', resolve));
-  }
-
-  async end(): Promise<void> {
-    this.#process.kill('SIGTERM');
-    await this.#closed;
-    rmSync(this.#folder, { recursive: true, force: true });
-  }
-
-  async isReady(): Promise<boolean> {
-    return fetchPlain(`${this.#url}/-/ready`).then(
-      ({ status }) => status === 200,
-      () => false,
-    );
-  }
-
-  async #ask<T>(path: string, parameters: Readonly<Record<string, string>>): Promise<T> {
-    const query = new URLSearchParams(parameters).toString();
-    const { text } = await fetchPlain(`${this.#url}/api/v1/${path}?${query}`);
-    const answer = JSON.parse(text) as { status: string; error?: string; data: T };
-    if (answer.status !== 'success') throw new Error(`${path}?${query}: ${answer.error ?? text}`);
-    return answer.data;
-  }
-
-  /** The raw samples of a selector within the last minute. */
-  async samples(selector: string): Promise<readonly Series[]> {
-    const { result } = await this.#ask<{ result: readonly Series[] }>('query', { query: `${selector}[1m]` });
-    return result;
-  }
-
-  /** The one value of an expression at a moment; undefined if it has none. */
-  async value(query: string, atSeconds: number): Promise<number | undefined> {
-    const { result } = await this.#ask<{ result: readonly { value: readonly [number, string] }[] }>('query', {
-      query,
-      time: String(atSeconds),
-    });
-    expect(result.length).toBeLessThanOrEqual(1);
-    return result[0] && Number(result[0].value[1]);
-  }
-
-  async target(): Promise<Target | undefined> {
-    return (await this.#ask<{ activeTargets: readonly Target[] }>('targets', {})).activeTargets[0];
-  }
-
-  /** What Prometheus has read of the heads of families. */
-  metadata(): Promise<Record<string, readonly { type: string; help: string }[]>> {
-    return this.#ask('metadata', {});
-  }
-}
-
 requireTool('prometheus')('a Prometheus that scrapes the program once a second', (path) => {
   let program: Program;
-  let prometheus: Prometheus | undefined;
+  let prometheus: ScrapingPrometheus | undefined;
   /** Times of the scrapes that are complete. */
   let scrapedAt: readonly number[];
 
   beforeAll(async () => {
     await buildIfStale();
     program = await Program.serve('--rras.simulate=office');
-    const server = (prometheus = new Prometheus(path, await freePort(), new URL(program.url).host));
-    await until('Prometheus is ready', () => server.isReady(), 30_000);
-    const times = async (): Promise<number[]> =>
-      (await server.samples('up')).flatMap(({ values }) => values.map(([seconds]) => seconds));
+    const server = (prometheus = await ScrapingPrometheus.start(path, new URL(program.url).host));
+    const times = async (): Promise<number[]> => (await server.samples('up', '1m')).map(({ ms }) => ms);
     await until(`${SCRAPES + 1} scrapes`, async () => (await times()).length > SCRAPES, 60_000);
     // The newest may be on its way into the store still.
     scrapedAt = (await times()).slice(0, SCRAPES);
@@ -138,21 +33,20 @@ requireTool('prometheus')('a Prometheus that scrapes the program once a second',
       ['up', 1],
       ['scrape_samples_scraped', 500],
     ] as const) {
-      const [series, ...others] = await prometheus!.samples(selector);
-      expect(others).toEqual([]);
-      expect(series!.values.length).toBeGreaterThan(SCRAPES);
-      for (const [, value] of series!.values) expect(Number(value)).toBeGreaterThanOrEqual(least);
+      const samples = await prometheus!.samples(selector, '1m');
+      expect(samples.length).toBeGreaterThan(SCRAPES);
+      for (const { value } of samples) expect(value).toBeGreaterThanOrEqual(least);
     }
     expect(await prometheus!.target()).toMatchObject({ health: 'up', lastError: '' });
   });
 
   test('keeps every sample that it scraped, and logs no trouble', async () => {
-    for (const seconds of scrapedAt) {
+    for (const at of scrapedAt) {
       const [scraped, kept] = await Promise.all([
-        prometheus!.value('scrape_samples_scraped', seconds),
-        prometheus!.value('scrape_samples_post_metric_relabeling', seconds),
+        prometheus!.value('scrape_samples_scraped', at),
+        prometheus!.value('scrape_samples_post_metric_relabeling', at),
       ]);
-      const stored = await prometheus!.value('count({job="rras"}) - 5', seconds);
+      const stored = await prometheus!.value('count({job="rras"}) - 5', at);
       expect(kept).toBe(scraped);
       // Five series are Prometheus' own: up and four about the scrape.
       expect(stored).toBe(scraped);
@@ -162,24 +56,22 @@ requireTool('prometheus')('a Prometheus that scrapes the program once a second',
   });
 
   test('counts as many connections one by one as the total says, at every scrape', async () => {
-    for (const seconds of scrapedAt) {
-      const shown = await prometheus!.value('count(rras_connection_info)', seconds);
-      const total = await prometheus!.value('sum(rras_connections)', seconds);
+    for (const at of scrapedAt) {
+      const shown = await prometheus!.value('count(rras_connection_info)', at);
+      const total = await prometheus!.value('sum(rras_connections)', at);
       expect(shown).toBe(total);
       expect(total).toBeGreaterThan(50);
-      expect(await prometheus!.value('sum(rras_ports_in_use)', seconds)).toBe(total);
+      expect(await prometheus!.value('sum(rras_ports_in_use)', at)).toBe(total);
     }
   });
 
   test('joins who is connected with how much was moved, by the label connection alone', async () => {
-    const seconds = scrapedAt.at(-1)!;
+    const at = scrapedAt.at(-1)!;
     const join =
       'count(rras_connection_received_bytes_total * on (job, instance, connection) group_left (user, tunnel) ' +
       'max by (job, instance, connection, user, tunnel) (rras_connection_info))';
-    expect(await prometheus!.value(join, seconds)).toBe(
-      await prometheus!.value('sum(rras_connections)', seconds),
-    );
-    expect(await prometheus!.value('max(count by (connection) (rras_connection_info))', seconds)).toBe(1);
+    expect(await prometheus!.value(join, at)).toBe(await prometheus!.value('sum(rras_connections)', at));
+    expect(await prometheus!.value('max(count by (connection) (rras_connection_info))', at)).toBe(1);
   });
 
   test('sees no counter fall', async () => {

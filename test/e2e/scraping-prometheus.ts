@@ -22,6 +22,17 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
+export interface Target {
+  readonly health: string;
+  readonly lastError: string;
+}
+
+export interface FamilyHead {
+  readonly type: string;
+  readonly help: string;
+  readonly unit: string;
+}
+
 interface Result {
   readonly metric: Readonly<Record<string, string>>;
   readonly value: readonly [seconds: number, value: string];
@@ -81,22 +92,33 @@ scrape_configs: [{job_name: rras, static_configs: [{targets: ['${target}']}]}]
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  async #ask(path: string, parameters: Readonly<Record<string, string>>): Promise<readonly Result[]> {
+  async #ask<T>(path: string, parameters: Readonly<Record<string, string>> = {}): Promise<T> {
     const { text } = await fetchPlain(
       `${this.#url}/api/v1/${path}?${new URLSearchParams(parameters).toString()}`,
     );
-    const answer = JSON.parse(text) as {
-      status: string;
-      error?: string;
-      data: { result: readonly Result[] };
-    };
-    if (answer.status !== 'success') throw new Error(`${parameters['query']}: ${answer.error ?? text}`);
-    return answer.data.result;
+    const answer = JSON.parse(text) as { status: string; error?: string; data: T };
+    if (answer.status !== 'success') {
+      throw new Error(`${path} ${parameters['query'] ?? ''}: ${answer.error ?? text}`);
+    }
+    return answer.data;
+  }
+
+  async #query(parameters: Readonly<Record<string, string>>): Promise<readonly Result[]> {
+    return (await this.#ask<{ result: readonly Result[] }>('query', parameters)).result;
+  }
+
+  async target(): Promise<Target | undefined> {
+    return (await this.#ask<{ activeTargets: readonly Target[] }>('targets')).activeTargets[0];
+  }
+
+  /** What Prometheus has read of the heads of families. */
+  metadata(): Promise<Record<string, readonly FamilyHead[]>> {
+    return this.#ask('metadata');
   }
 
   /** The raw samples of the one series that a selector has. */
   async samples(selector: string, range: string): Promise<readonly Sample[]> {
-    const [series, ...others] = await this.#ask('query', { query: `${selector}[${range}]` });
+    const [series, ...others] = await this.#query({ query: `${selector}[${range}]` });
     if (others.length > 0) throw new Error(`${selector} has ${others.length + 1} series`);
     return (series?.values ?? []).map(([seconds, value]) => ({
       ms: Math.round(seconds * 1000),
@@ -106,7 +128,7 @@ scrape_configs: [{job_name: rras, static_configs: [{targets: ['${target}']}]}]
 
   /** The one value of an expression at a moment; undefined if it has none. */
   async value(query: string, atMs: number): Promise<number | undefined> {
-    const [one, ...others] = await this.#ask('query', { query, time: String(atMs / 1000) });
+    const [one, ...others] = await this.#query({ query, time: String(atMs / 1000) });
     if (others.length > 0) throw new Error(`${query} has ${others.length + 1} values`);
     return one && Number(one.value[1]);
   }
