@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /**
- * The program's entry: reads the command line and hands over to the command, serve.ts if none is named. Modules are imported when they are needed, so
- * that --help and --version answer at once. A failure is one line on standard error: exit code 2 for wrong usage, 1 else.
+ * The program's entry: reads the command line and hands over to the command, serve.ts if none is named. Modules are
+ * imported when they are needed, so that --help and --version answer at once. A failure is one line on standard error:
+ * exit code 2 for wrong usage, 1 else.
  */
 import { writeSync } from 'node:fs';
 import type { CommandName } from './config/commands.ts';
@@ -9,6 +10,10 @@ import type { Options } from './config/options.ts';
 import { UsageError } from './model/errors.ts';
 
 const COMMANDS: Record<CommandName, (words: readonly string[], options: Options) => Promise<void>> = {
+  audit: async (words) => {
+    const { audit } = await import('./audit.ts');
+    await audit(words);
+  },
   pseudonym: async (names, options) => {
     const { pseudonym } = await import('./pseudonym.ts');
     pseudonym(names, options);

@@ -19,6 +19,13 @@ interface CommandRow {
 /** In the order of --help. */
 export const COMMANDS = [
   {
+    name: 'audit',
+    words: 'verify FILE',
+    least: 2,
+    most: 2,
+    help: 'Verify an audit log, one file or its folder: that no line was changed, lost from between or torn.',
+  },
+  {
     name: 'pseudonym',
     words: 'NAME...',
     least: 1,

@@ -10,11 +10,12 @@ export const ROOTS = [
   'src/main.ts',
   'src/serve.ts',
   'src/native-host.ts',
+  'src/audit.ts',
   'src/pseudonym.ts',
   'src/record.ts',
 ] as const;
 
-const ROOT_PATH = '^src/(main|serve|native-host|pseudonym|record)\\.ts$';
+const ROOT_PATH = '^src/(main|serve|native-host|audit|pseudonym|record)\\.ts$';
 
 /** Matches the package wherever it is installed, and its bare name where it is not. */
 function npmPackage(name: string): string {

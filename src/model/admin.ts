@@ -1,0 +1,77 @@
+/** Words of the guarded actions: what may be asked, what is decided, and the policy that an administrator writes. */
+
+export const ACTIONS = ['reconnect', 'disconnect', 'update_endpoint', 'hang_up'] as const;
+export type ActionName = (typeof ACTIONS)[number];
+
+/** Rights of a token or client certificate besides the actions: pause and resume, reset, hooks, passing guards. */
+export const RIGHTS = [...ACTIONS, 'reset', 'pause', 'hook', 'override', 'read'] as const;
+export type Right = (typeof RIGHTS)[number];
+
+/** How a request ended, as metrics, answers and the audit log name it. */
+export const DECISIONS = [
+  'execute',
+  'dry_run',
+  'duplicate',
+  'already_connected',
+  'cooldown',
+  'busy',
+  'rate',
+  'breaker',
+  'min_healthy',
+  'denied',
+  'gone',
+  'no_rule',
+  'resolved',
+  'truncated',
+  'paused',
+  'audit',
+  'invalid',
+  'unauthenticated',
+  'forbidden',
+] as const;
+export type Decision = (typeof DECISIONS)[number];
+
+/** Guards that a caller with the right `override` may pass, with a reason. Never the lists, the audit or `busy`. */
+export const OVERRIDABLE = ['cooldown', 'breaker', 'min_healthy'] as const satisfies readonly Decision[];
+export type Overridable = (typeof OVERRIDABLE)[number];
+
+/** Who may do what. `interfaces` are globs. */
+export interface Grant {
+  readonly name: string;
+  readonly rights: readonly Right[];
+  readonly interfaces: readonly string[];
+}
+
+export interface TokenGrant extends Grant {
+  /** SHA-256 of the token, 64 hexadecimal digits. */
+  readonly sha256: string;
+}
+
+export interface CertificateGrant extends Grant {
+  /** As Node.js writes it: `DNS:ops.example.net`, `URI:spiffe://…`, `email:ops@example.net`. */
+  readonly subjectAltName: string;
+}
+
+export interface GuardPolicy {
+  /** Globs of interface names: allowed if one of `allow` and none of `deny` matches. */
+  readonly allow: readonly string[];
+  readonly deny: readonly string[];
+  /** CIDR networks that the addresses of an endpoint must lie in; empty: none is allowed. */
+  readonly endpointNetworks: readonly string[];
+  /** Between two actions on an interface; doubled with each failure in a row, up to `cooldownMaxMs`. */
+  readonly cooldownMs: number;
+  readonly cooldownMaxMs: number;
+  /** Token bucket over all actions. */
+  readonly rateBurst: number;
+  readonly ratePerMs: number;
+  /** Actions under way at once. */
+  readonly maxConcurrent: number;
+  /** Refuses when more than this share of the enabled interfaces is unreachable, from `minHealthyFrom` on. */
+  readonly maxUnreachableShare: number;
+  readonly minHealthyFrom: number;
+  /** Failed verifications in a row that open the breaker of an interface. */
+  readonly breakerFailures: number;
+  /** An attempt that takes longer is cancelled and has failed. */
+  readonly attemptTimeoutMs: number;
+  readonly dryRun: boolean;
+}
