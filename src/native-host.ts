@@ -1,6 +1,6 @@
 /**
- * Entry of the child process that holds the DLL: reads sources on request and answers over IPC. It ends itself at
- * once when the parent is gone, even while a native call hangs.
+ * Entry of the child process that holds the DLL: reads sources and acts on request, and answers over IPC. It ends
+ * itself at once when the parent is gone, even while a native call hangs.
  */
 import { enumerate } from './collector/enumerate.ts';
 import type { HostConfig, HostMessage, HostRequest } from './native/host-messages.ts';
@@ -29,7 +29,12 @@ async function main(): Promise<void> {
   }
   // The parent sends the next request only after the answer to the last one.
   process.on('message', (request: HostRequest) => {
-    void host.read(request.source).then((outcome) => toMessages(request.id, outcome).forEach(send), die);
+    const { id } = request;
+    if ('act' in request) {
+      void host.act(request.act).then((result) => send({ type: 'acted', id, result }), die);
+    } else {
+      void host.read(request.source).then((outcome) => toMessages(id, outcome).forEach(send), die);
+    }
   });
 }
 

@@ -11,10 +11,14 @@ export const NATIVE_FUNCTIONS = [
   'MprAdminServerGetInfo',
   'MprAdminConnectionEnumEx',
   'MprAdminConnectionEnum',
+  'MprAdminUpdateConnection',
   'MprAdminPortEnum',
+  'MprAdminPortDisconnect',
   'MprAdminInterfaceEnum',
   'MprAdminInterfaceGetHandle',
   'MprAdminInterfaceGetInfo',
+  'MprAdminInterfaceConnect',
+  'MprAdminInterfaceDisconnect',
   'MprAdminRegisterConnectionNotification',
   'MprAdminDeregisterConnectionNotification',
   'MprAdminGetErrorString',
@@ -36,6 +40,11 @@ export interface NativeBuffer {
 export interface InfoResult {
   readonly code: number;
   readonly buffer: NativeBuffer | null;
+}
+
+/** The answer of a call that leaves nothing but its code. */
+export interface CodeResult {
+  readonly code: number;
 }
 
 /** One call of an enumeration. `code` 234 (ERROR_MORE_DATA): call again with `resumeHandle` as it is. */
@@ -117,6 +126,17 @@ export interface RrasApi {
   ): Promise<{ code: number; handle: Handle }>;
   /** Levels 0 and 2: MPR_INTERFACE_0, MPR_INTERFACE_2 (demand-dial interfaces only, else 124). */
   interfaceGetInfo(handle: Handle, interfaceHandle: Handle, level: number): Promise<InfoResult>;
+  /**
+   * Starts to connect and returns at once, without an event, which is right for a remote server too: 600 (PENDING) is
+   * success in progress, and `interfaceGetInfo` tells how it goes.
+   */
+  interfaceConnect(handle: Handle, interfaceHandle: Handle): Promise<CodeResult>;
+  /** Also ends an attempt to connect that is under way. */
+  interfaceDisconnect(handle: Handle, interfaceHandle: Handle): Promise<CodeResult>;
+  /** Moves the outer addresses of an IKEv2 connection; `update` is a whole RAS_UPDATE_CONNECTION. */
+  updateConnection(handle: Handle, connection: Handle, update: Uint8Array): Promise<CodeResult>;
+  /** Hangs up a port, and with it the connection that uses it. */
+  portDisconnect(handle: Handle, port: Handle): Promise<CodeResult>;
   /** The service's text for a code, in the machine's language: for people, never for labels. Null if it has none. */
   errorString(code: number): Promise<string | null>;
 }

@@ -3,6 +3,8 @@
  * restart with backoff. Nothing that the child does or fails to do reaches the caller as an exception.
  */
 import { fork } from 'node:child_process';
+import type { Actor, ActOutcome, ActRequest, ActResult } from '../model/actions.ts';
+import { changes } from '../model/actions.ts';
 import type { Clock } from '../model/clock.ts';
 import type {
   ConnectionIdentity,
@@ -14,7 +16,7 @@ import type {
 } from '../model/frames.ts';
 import type { Logger } from '../model/logger.ts';
 import type { Source } from '../model/words.ts';
-import { adviceFor } from './codes.ts';
+import { actAdvice, adviceFor } from './codes.ts';
 import type { HostConfig, HostRequest } from './host-messages.ts';
 import { parseHostMessage } from './host-messages.ts';
 
@@ -33,7 +35,7 @@ export interface HostClientOptions {
   readonly spawn: () => HostProcess;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Deadline of one request, which is one enumeration, in milliseconds. */
+  /** Deadline of one request, which is one enumeration or one action's calls, in milliseconds. */
   readonly timeoutMs: number;
   readonly onRestart: (reason: RestartReason) => void;
   readonly onReady?: (missing: readonly string[]) => void;
@@ -47,12 +49,27 @@ export const BACKOFF_MS: readonly number[] = [0, 1_000, 2_000, 4_000, 8_000, 16_
 export const CRASH_LIMIT = 5;
 export const CRASH_WINDOW_MS = 5 * 60_000;
 
-interface Pending {
+/** What a request came to without an answer of the child. */
+interface Unanswered {
+  readonly why: string;
+  /** The child had it: it may have been carried out. */
+  readonly sent: boolean;
+}
+
+interface PendingRead {
   readonly id: number;
   readonly source: Source;
   readonly identities: (readonly [number, ConnectionIdentity])[];
-  readonly settle: (outcome: ReadOutcome) => void;
+  readonly settle: (outcome: ReadOutcome | Unanswered) => void;
 }
+
+interface PendingAct {
+  readonly id: number;
+  readonly act: ActRequest;
+  readonly settle: (result: ActResult | Unanswered) => void;
+}
+
+type Pending = PendingRead | PendingAct;
 
 interface Child {
   readonly process: HostProcess;
@@ -61,7 +78,7 @@ interface Child {
 
 const NO_REPORT: ReadReport = { calls: [], pages: 0, anomalies: {}, seconds: 0 };
 
-export class HostClient implements SourceReader {
+export class HostClient implements SourceReader, Actor {
   readonly #options: HostClientOptions;
   #child: Child | undefined;
   #pending: Pending | undefined;
@@ -79,10 +96,15 @@ export class HostClient implements SourceReader {
 
   /** Reads one source in the child. Requests wait for each other; the deadline of each counts from its own start. */
   read<S extends Source>(source: S): Promise<ReadOutcome<FrameOf<S>>> {
-    const run = this.#queue.then(() => this.#read(source));
-    // A read that fails by a defect of ours must not take those after it along.
-    this.#queue = run.catch(() => undefined);
-    return run as Promise<ReadOutcome<FrameOf<S>>>;
+    return this.#inTurn(() => this.#read(source)) as Promise<ReadOutcome<FrameOf<S>>>;
+  }
+
+  /**
+   * Acts in the child, in turn with the reads. Past the deadline the child is killed and the outcome is `unknown`: the
+   * call may have gone through. Nothing is ever sent twice.
+   */
+  act(request: ActRequest): Promise<ActResult> {
+    return this.#inTurn(() => this.#act(request));
   }
 
   /** A child that starts anew has sent nothing. */
@@ -90,50 +112,78 @@ export class HostClient implements SourceReader {
     if (this.#child) this.#restart('protocol', 'the exporter lost track of what was sent');
   }
 
-  /** Ends the child at once; every read after that fails. */
+  /** Ends the child at once; every request after that fails. */
   stop(): void {
     this.#stopped = true;
     this.#end('the exporter is shutting down');
   }
 
+  #inTurn<T>(run: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(run);
+    // A request that fails by a defect of ours must not take those after it along.
+    this.#queue = result.catch(() => undefined);
+    return result;
+  }
+
   async #read(source: Source): Promise<ReadOutcome> {
+    const started = this.#options.clock.monotonicMs();
+    const outcome = await this.#request<ReadOutcome>(`reading ${source}`, (id, settle) => {
+      this.#pending = { id, source, identities: [], settle };
+      return { id, source };
+    });
+    return 'why' in outcome ? failed(outcome.why, this.#secondsOf(outcome, started)) : outcome;
+  }
+
+  async #act(act: ActRequest): Promise<ActResult> {
+    const started = this.#options.clock.monotonicMs();
+    const result = await this.#request<ActResult>('acting', (id, settle) => {
+      this.#pending = { id, act, settle };
+      return { id, act };
+    });
+    return 'why' in result ? unanswered(act, result, this.#secondsOf(result, started)) : result;
+  }
+
+  /** What was never sent took no time of the child's. */
+  #secondsOf({ sent }: Unanswered, startedMs: number): number {
+    return sent ? (this.#options.clock.monotonicMs() - startedMs) / 1000 : 0;
+  }
+
+  async #request<T>(
+    what: string,
+    begin: (id: number, settle: (answer: T | Unanswered) => void) => HostRequest,
+  ): Promise<T | Unanswered> {
     const { clock, timeoutMs } = this.#options;
-    const started = clock.monotonicMs();
-    if (this.#stopped) return failed('the exporter is shutting down', 0);
-    if (!this.#child && started < this.#mayStartAtMs) {
-      const seconds = Math.ceil((this.#mayStartAtMs - started) / 1000);
-      return failed(
-        `the native host process is down; it is started again in ${seconds} s at the earliest`,
-        0,
-      );
+    const now = clock.monotonicMs();
+    if (this.#stopped) return { why: 'the exporter is shutting down', sent: false };
+    if (!this.#child && now < this.#mayStartAtMs) {
+      const seconds = Math.ceil((this.#mayStartAtMs - now) / 1000);
+      const why = `the native host process is down; it is started again in ${seconds} s at the earliest`;
+      return { why, sent: false };
     }
     let child: Child;
     try {
       child = this.#child ??= this.#start();
     } catch (error) {
-      const what = `the native host process cannot be started (${error instanceof Error ? error.message : String(error)})`;
-      this.#restart('crash', what);
-      return failed(what, 0);
+      const why = `the native host process cannot be started (${error instanceof Error ? error.message : String(error)})`;
+      this.#restart('crash', why);
+      return { why, sent: false };
     }
     const id = this.#nextId++;
     const cancelDeadline = new AbortController();
-    const outcome = await new Promise<ReadOutcome>((settle) => {
-      this.#pending = { id, source, identities: [], settle };
+    const answer = await new Promise<T | Unanswered>((settle) => {
+      const request = begin(id, settle);
       void clock.sleep(timeoutMs, cancelDeadline.signal).then(
         () => {
           if (this.#pending?.id !== id) return;
-          this.#restart('timeout', `reading ${source} took longer than ${timeoutMs} ms`);
+          this.#restart('timeout', `${what} took longer than ${timeoutMs} ms`);
         },
         () => undefined,
       );
-      child.process.send({ id, source });
+      child.process.send(request);
     });
     cancelDeadline.abort();
-    if (outcome.status === 'failed' && outcome.failure.kind === 'host') {
-      return failed(outcome.failure.message, (clock.monotonicMs() - started) / 1000);
-    }
-    this.#failuresInARow = 0;
-    return outcome;
+    if (!isUnanswered(answer)) this.#failuresInARow = 0;
+    return answer;
   }
 
   #start(): Child {
@@ -163,12 +213,12 @@ export class HostClient implements SourceReader {
         child.process.kill();
         return;
       case 'identities':
-        if (pending?.id !== message.id) break;
+        if (pending?.id !== message.id || !('source' in pending)) break;
         for (const entry of message.part) pending.identities.push(entry);
         return;
       case 'outcome': {
         const { outcome } = message;
-        if (pending?.id !== message.id) break;
+        if (pending?.id !== message.id || !('source' in pending)) break;
         if (outcome.status === 'ok' && outcome.frame.source !== pending.source) break;
         this.#pending = undefined;
         if (outcome.status === 'ok' && outcome.frame.source === 'connections') {
@@ -178,6 +228,11 @@ export class HostClient implements SourceReader {
         }
         return;
       }
+      case 'acted':
+        if (pending?.id !== message.id || !('act' in pending)) break;
+        this.#pending = undefined;
+        pending.settle(message.result);
+        return;
       case undefined:
     }
     this.#restart('protocol', 'the native host process sent something that is not an answer');
@@ -210,13 +265,24 @@ export class HostClient implements SourceReader {
     }
     const pending = this.#pending;
     this.#pending = undefined;
-    pending?.settle(failed(what, 0));
+    pending?.settle({ why: what, sent: true });
   }
 }
 
 function failed(what: string, seconds: number): Extract<ReadOutcome, { status: 'failed' }> {
   const failure: Failure = { kind: 'host', message: `${what}: ${adviceFor('host')}` };
   return { status: 'failed', failure, report: { ...NO_REPORT, seconds } };
+}
+
+const isUnanswered = (answer: unknown): answer is Unanswered =>
+  typeof answer === 'object' && answer !== null && 'why' in answer;
+
+/** Looking changes nothing, so that without an answer nothing is unknown. */
+function unanswered(act: ActRequest, { why, sent }: Unanswered, seconds: number): ActResult {
+  const outcome: ActOutcome = sent && changes(act) ? 'unknown' : 'retryable';
+  const failure: Failure = { kind: 'host', message: `${why}: ${actAdvice(outcome, 'host')}` };
+  const report = { ...NO_REPORT, seconds };
+  return { outcome, code: null, failure, interfaceNow: null, connectionNow: null, report };
 }
 
 /** Starts the child process on `entry` (native-host). It holds no pipe that could keep it alive after the parent. */

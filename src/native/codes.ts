@@ -1,4 +1,5 @@
 /** Win32, RAS and RPC codes that RRAS gives: their names and how to act on each, as data. */
+import type { ActName, ActOutcome } from '../model/actions.ts';
 import type { FailureKind } from '../model/frames.ts';
 
 /** Names as in winerror.h, raserror.h and mprerror.h. */
@@ -480,3 +481,76 @@ const ADVICE: Readonly<Record<FailureKind, string>> = {
   internal: 'this is a defect of the exporter; please report it with this line',
 };
 export const adviceFor = (kind: FailureKind): string => ADVICE[kind];
+
+/** What a code of the call that carries out an action says of it, whatever the action. */
+const OUTCOMES: Readonly<Partial<Record<ActOutcome, readonly number[]>>> = {
+  done: [0, 3010, 3011],
+  in_progress: [600, 997],
+  already_connected: [901, 908],
+  already_connecting: [910, 756],
+  already_disconnected: [],
+  busy: [170, 616, 617, 838, 907, 911],
+  retryable: [
+    // The service is stopped, starting, paused or not there; or a role is missing, which a LAN-only router says so, too.
+    2,
+    711, 827, 834, 900, 903, 928, 956, 1053, 1058, 1060, 1062, 1115, 1717, 1722, 1753,
+    // The call did not get there: no way, no room, or a server handle that is void.
+    8, 14, 21, 53, 67, 231, 614, 664, 1225, 1231, 1232, 1237, 1450, 1702, 1723, 1727,
+  ],
+  refused: [
+    5, 65, 1314, 1326, 1747, 1825, 909, 912, 913, 914, 916, 925, 944, 839, 843, 844,
+    // This server does not know the call.
+    50, 120, 127, 902, 1745, 1764,
+  ],
+  gone: [6, 905, 906, 929, 601, 606, 608, 615, 618, 619, 623, 668, 754, 837, 1168, 259],
+  our_error: [
+    87, 122, 124, 603, 632, 769, 871, 1210, 1305, 1306, 1700, 1707, 1733, 1775, 1777, 1780, 1783, 1829,
+  ],
+  // The way to the server broke under the call: it may have been carried out.
+  unknown: [64, 109, 233, 258, 638, 1460, 1726, 1728, 1818, 1820],
+};
+
+/** Where an action gives a code another meaning. */
+const OUTCOMES_OF: Readonly<Record<ActName, Readonly<Partial<Record<ActOutcome, readonly number[]>>>>> = {
+  connect: {},
+  disconnect: { already_disconnected: [906, 929], in_progress: [600, 617, 997] },
+  // Success only says that the request was taken (mprapi-facts 5.13).
+  update_endpoint: { in_progress: [0, 600, 997] },
+  hang_up: { in_progress: [600, 617, 997] },
+  inspect_interface: {},
+  inspect_connection: {},
+};
+
+const byCode = (
+  table: Readonly<Partial<Record<ActOutcome, readonly number[]>>>,
+): (readonly [number, ActOutcome])[] =>
+  Object.entries(table).flatMap(([outcome, codes]) =>
+    codes.map((code) => [code, outcome as ActOutcome] as const),
+  );
+const OUTCOME_BY_CODE = new Map(
+  Object.entries(OUTCOMES_OF).map(([action, own]) => [
+    action as ActName,
+    new Map([...byCode(OUTCOMES), ...byCode(own)]),
+  ]),
+);
+
+/** What the code of the deciding call says of an action. A code that no table has is `failed`, and not repeated. */
+export function outcomeOfCode(action: ActName, code: number): ActOutcome {
+  return OUTCOME_BY_CODE.get(action)?.get(code) ?? 'failed';
+}
+
+const OUTCOME_ADVICE: Readonly<Partial<Record<ActOutcome, string>>> = {
+  busy: 'nothing was done; the server is at work on it already',
+  retryable: 'nothing was done; ask again later',
+  refused: 'nothing was done; the server does not allow it as things are',
+  gone: 'nothing was done; there is no such object on the server any more',
+  our_error: 'nothing was done; the request makes no sense to the server',
+  failed: 'it is not repeated',
+  unknown: 'it may have been carried out; look before asking again',
+};
+
+/** What to do about an outcome; `kind` where the code is of one that says more. */
+export function actAdvice(outcome: ActOutcome, kind: FailureKind): string {
+  if (outcome !== 'unknown' && (kind === 'permission' || kind === 'service_down')) return ADVICE[kind];
+  return OUTCOME_ADVICE[outcome] ?? ADVICE[kind];
+}

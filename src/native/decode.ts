@@ -2,15 +2,16 @@
  * Reads pages of native records into frames. Pure over bytes: no call, no clock, nothing kept of a page after it
  * returns. A connection's texts are decoded only when the bytes they stand in have changed.
  */
+import type { InterfaceNow } from '../model/actions.ts';
 import type {
   ConnectionColumns,
   ConnectionIdentity,
   ConnectionsFrame,
-  InterfaceRecord,
   PortsFrame,
   ServerFrame,
 } from '../model/frames.ts';
 import { NO_SLOT } from '../model/frames.ts';
+import type { Handle } from '../model/rras-api.ts';
 import { INTERFACE_STATES, INTERFACE_TYPES, TUNNELS } from '../model/words.ts';
 import type { Tunnel } from '../model/words.ts';
 import {
@@ -544,6 +545,36 @@ export class PortDecoder {
   }
 }
 
+/** Collects the ports that one connection holds; those of others are passed over, should any be listed. */
+export class HeldPortDecoder {
+  /** hPort of each. */
+  readonly held = new Set<Handle>();
+  readonly #seen = new Set<Handle>();
+  readonly #connection: Handle;
+
+  constructor(connection: Handle) {
+    this.#connection = connection;
+  }
+
+  begin(): void {
+    this.held.clear();
+    this.#seen.clear();
+  }
+
+  page(bytes: Uint8Array, entries: number): number {
+    const { buffer } = views(bytes, RAS_PORT_0, entries);
+    const before = this.#seen.size;
+    for (let at = 0; at < entries * RAS_PORT_0.size; at += RAS_PORT_0.size) {
+      const handle = (path: string): Handle => buffer.readBigUInt64LE(at + offsetOf(RAS_PORT_0, path));
+      if (buffer.readUInt32LE(at + offsetOf(RAS_PORT_0, 'dwPortCondition')) > LARGEST_ENUM_VALUE)
+        throw impossible(RAS_PORT_0);
+      this.#seen.add(handle('hPort'));
+      if (handle('hConnection') === this.#connection) this.held.add(handle('hPort'));
+    }
+    return this.#seen.size - before;
+  }
+}
+
 /** Interfaces that an administrator configures; the rest are the server's own or stand for a single user. */
 const CONFIGURED: ReadonlySet<number> = new Set(
   (['home_router', 'full_router', 'dedicated', 'tunnel', 'dialout'] as const).map((type) =>
@@ -553,38 +584,48 @@ const CONFIGURED: ReadonlySet<number> = new Set(
 
 /** Collects pages of MPR_INTERFACE_0; client interfaces, one per connected user, are passed over. */
 export class InterfaceDecoder {
-  readonly interfaces: Omit<InterfaceRecord, 'idleDisconnectSeconds'>[] = [];
+  readonly interfaces: InterfaceNow[] = [];
   readonly #seen = new Set<Key>();
 
   page(bytes: Uint8Array, entries: number): number {
     const { buffer, words } = views(bytes, MPR_INTERFACE_0, entries);
     const stride = MPR_INTERFACE_0.size;
-    const name = fieldOf(MPR_INTERFACE_0, 'wszInterfaceName');
     let fresh = 0;
     for (let i = 0; i < entries; i += 1) {
       const at = i * stride;
-      const u32 = (path: string): number => words[(at + offsetOf(MPR_INTERFACE_0, path)) / 4]!;
       const handle = (at + offsetOf(MPR_INTERFACE_0, 'hInterface')) / 4;
       const key = handleKey(words[handle]!, words[handle + 1]!);
       if (this.#seen.has(key)) continue;
       this.#seen.add(key);
       fresh += 1;
-      const type = u32('dwIfType');
-      const state = u32('dwConnectionState');
-      if (type > LARGEST_ENUM_VALUE || state > LARGEST_ENUM_VALUE) throw impossible(MPR_INTERFACE_0);
-      if (!CONFIGURED.has(type)) continue;
-      this.interfaces.push({
-        handle: readHex64(buffer, at + offsetOf(MPR_INTERFACE_0, 'hInterface')),
-        name: readWide(buffer, at + name.offset, name.size),
-        type: INTERFACE_TYPES[type] ?? 'unknown',
-        enabled: u32('fEnabled') !== 0,
-        state: INTERFACE_STATES[state] ?? 'unknown',
-        unreachableReasons: u32('fUnReachabilityReasons'),
-        lastError: u32('dwLastError'),
-      });
+      const configured = CONFIGURED.has(words[(at + offsetOf(MPR_INTERFACE_0, 'dwIfType')) / 4]!);
+      const record = interfaceAt(buffer, at);
+      if (configured) this.interfaces.push(record);
     }
     return fresh;
   }
+}
+
+/** One MPR_INTERFACE_0. */
+export function decodeInterface(bytes: Uint8Array): InterfaceNow {
+  return interfaceAt(views(bytes, MPR_INTERFACE_0).buffer, 0);
+}
+
+function interfaceAt(buffer: Buffer, at: number): InterfaceNow {
+  const u32 = (path: string): number => buffer.readUInt32LE(at + offsetOf(MPR_INTERFACE_0, path));
+  const name = fieldOf(MPR_INTERFACE_0, 'wszInterfaceName');
+  const type = u32('dwIfType');
+  const state = u32('dwConnectionState');
+  if (type > LARGEST_ENUM_VALUE || state > LARGEST_ENUM_VALUE) throw impossible(MPR_INTERFACE_0);
+  return {
+    handle: readHex64(buffer, at + offsetOf(MPR_INTERFACE_0, 'hInterface')),
+    name: readWide(buffer, at + name.offset, name.size),
+    type: INTERFACE_TYPES[type] ?? 'unknown',
+    enabled: u32('fEnabled') !== 0,
+    state: INTERFACE_STATES[state] ?? 'unknown',
+    unreachableReasons: u32('fUnReachabilityReasons'),
+    lastError: u32('dwLastError'),
+  };
 }
 
 /** 68 years. */

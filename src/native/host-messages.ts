@@ -1,5 +1,7 @@
 /** The messages between the exporter and the child process that holds the DLL, and the check of what comes back. */
 import { z } from 'zod';
+import type { ActRequest, ActResult } from '../model/actions.ts';
+import { ACT_OUTCOMES } from '../model/actions.ts';
 import type { ConnectionColumns, ConnectionIdentity, Frame, ReadOutcome } from '../model/frames.ts';
 import type { Source } from '../model/words.ts';
 import {
@@ -28,10 +30,8 @@ export type HostConfig =
       readonly server: string | null;
     };
 
-export interface HostRequest {
-  readonly id: number;
-  readonly source: Source;
-}
+export type HostRequest =
+  { readonly id: number; readonly source: Source } | { readonly id: number; readonly act: ActRequest };
 
 /** Identities go ahead of their frame in parts, so that no single message holds the receiver up for long. */
 export type HostMessage =
@@ -43,7 +43,8 @@ export type HostMessage =
       readonly id: number;
       readonly part: readonly (readonly [number, ConnectionIdentity])[];
     }
-  | { readonly type: 'outcome'; readonly id: number; readonly outcome: ReadOutcome };
+  | { readonly type: 'outcome'; readonly id: number; readonly outcome: ReadOutcome }
+  | { readonly type: 'acted'; readonly id: number; readonly result: ActResult };
 
 export const IDENTITIES_PER_MESSAGE = 1000;
 
@@ -93,6 +94,19 @@ const identities = z.array(z.tuple([z.int().min(0), identity]));
 const sameLength = (frame: { count: number }, arrays: readonly { length: number }[]): boolean =>
   arrays.every((array) => array.length === frame.count);
 
+const interfaceNow = z.object({
+  handle: text,
+  name: text,
+  type: z.enum([...INTERFACE_TYPES, 'unknown']),
+  enabled: z.boolean(),
+  state: z.enum([...INTERFACE_STATES, 'unknown']),
+  unreachableReasons: z.number(),
+  lastError: z.number(),
+});
+const connectionNow = identity
+  .pick({ handle: true, guid: true, startTicks: true, tunnel: true, remoteAddress: true, localAddress: true })
+  .extend({ switchovers: z.number() });
+
 const frame = z.discriminatedUnion('source', [
   z.object({
     source: z.literal('server'),
@@ -123,18 +137,7 @@ const frame = z.discriminatedUnion('source', [
     ),
   z.object({
     source: z.literal('interfaces'),
-    interfaces: z.array(
-      z.object({
-        handle: text,
-        name: text,
-        type: z.enum([...INTERFACE_TYPES, 'unknown']),
-        enabled: z.boolean(),
-        state: z.enum([...INTERFACE_STATES, 'unknown']),
-        unreachableReasons: z.number(),
-        lastError: z.number(),
-        idleDisconnectSeconds: z.number().nullable(),
-      }),
-    ),
+    interfaces: z.array(interfaceNow.extend({ idleDisconnectSeconds: z.number().nullable() })),
   }),
 ]);
 const report = z.object({
@@ -154,12 +157,21 @@ const outcome = z.discriminatedUnion('status', [
   z.object({ status: z.enum(['inapplicable', 'stopped']), report }),
   z.object({ status: z.literal('failed'), failure, report }),
 ]);
+const acted = z.object({
+  outcome: z.enum(ACT_OUTCOMES),
+  code: z.number().nullable(),
+  failure: failure.nullable(),
+  interfaceNow: interfaceNow.nullable(),
+  connectionNow: connectionNow.nullable(),
+  report,
+} satisfies Record<keyof ActResult, unknown>);
 const message = z.discriminatedUnion('type', [
   z.object({ type: z.literal('ready'), missing: z.array(text) }),
   z.object({ type: z.literal('fatal'), message: z.string() }),
   z.object({ type: z.literal('changed') }),
   z.object({ type: z.literal('identities'), id: z.int(), part: identities }),
   z.object({ type: z.literal('outcome'), id: z.int(), outcome }),
+  z.object({ type: z.literal('acted'), id: z.int(), result: acted }),
 ]);
 
 /** The message, or undefined if it is not one: memory of the child is then not to be trusted any more. */

@@ -1,9 +1,12 @@
 /**
- * Reads the sources of one RRAS server through an RrasApi: handles, order of calls, fallbacks and stale handles. It
- * runs in the child process (or in-process for debugging), makes one native call at a time and frees every buffer.
+ * Reads the sources of one RRAS server through an RrasApi, and acts on it: handles, order of calls, fallbacks and stale
+ * handles. It runs in the child process (or in-process for debugging), makes one native call at a time and frees every
+ * buffer.
  */
+import type { Actor, ActOutcome, ActRequest, ActResult, ConnectionNow } from '../model/actions.ts';
 import type { Clock } from '../model/clock.ts';
 import type {
+  ConnectionsFrame,
   Failure,
   FailureKind,
   Frame,
@@ -25,7 +28,10 @@ import type {
   RrasApi,
 } from '../model/rras-api.ts';
 import type { Anomaly, Source } from '../model/words.ts';
+import type { Attempt, Line } from './acting.ts';
+import { Acting, lookOutcome } from './acting.ts';
 import {
+  actAdvice,
   adviceFor,
   describeCode,
   ERROR_INVALID_HANDLE,
@@ -37,7 +43,14 @@ import {
   NO_ERROR,
   saysServiceDown,
 } from './codes.ts';
-import { BadLayout, ConnectionDecoder, decodeServer, InterfaceDecoder, PortDecoder } from './decode.ts';
+import {
+  BadLayout,
+  ConnectionDecoder,
+  decodeServer,
+  HeldPortDecoder,
+  InterfaceDecoder,
+  PortDecoder,
+} from './decode.ts';
 import {
   fieldOf,
   INVALID_HANDLE_VALUE,
@@ -71,9 +84,12 @@ export interface HostOptions {
 /** Ends a read early; becomes its outcome. */
 class ReadEnded extends Error {
   readonly outcome: 'stopped' | 'inapplicable' | Failure;
-  constructor(outcome: 'stopped' | 'inapplicable' | Failure) {
+  /** The call whose code ended it, if one did. */
+  readonly where: Pick<Failure, 'function' | 'code'>;
+  constructor(outcome: 'stopped' | 'inapplicable' | Failure, where: Pick<Failure, 'function' | 'code'> = {}) {
     super(typeof outcome === 'string' ? outcome : outcome.message);
     this.outcome = outcome;
+    this.where = where;
   }
 }
 
@@ -89,10 +105,24 @@ const LEVEL_2 = 2;
 /** Idle time-outs are settings: read again now and then, a few interfaces in one poll. */
 const IDLE_TIMEOUT_REFRESH_MS = 5 * 60_000;
 const IDLE_TIMEOUT_READS_PER_POLL = 64;
+/** Outcomes that are no failure of the action. */
+const SUCCESSES: ReadonlySet<ActOutcome> = new Set([
+  'done',
+  'in_progress',
+  'already_connected',
+  'already_connecting',
+  'already_disconnected',
+]);
+/** Where no code says more. */
+const KIND_OF_OUTCOME: Readonly<Partial<Record<ActOutcome, FailureKind>>> = {
+  gone: 'gone',
+  refused: 'unsupported',
+  our_error: 'internal',
+};
 /** One worker thread waits for changes; it comes back now and then. */
 const CHANGE_WAIT_MS = 60_000;
 
-export class Host implements SourceReader {
+export class Host implements SourceReader, Actor {
   readonly #api: RrasApi;
   readonly #enumerate: Enumerate;
   readonly #clock: Clock;
@@ -109,6 +139,7 @@ export class Host implements SourceReader {
   #tally: Tally = { calls: [], pages: 0, anomalies: {} };
   readonly #onChange: (() => void) | undefined;
   #changes: ChangeEvent | undefined;
+  #queue: Promise<unknown> = Promise.resolve();
 
   constructor(options: HostOptions) {
     this.#api = options.api;
@@ -119,15 +150,30 @@ export class Host implements SourceReader {
     this.#onChange = options.onChange;
   }
 
-  /** Reads one source. Calls must not overlap. */
-  async read<S extends Source>(source: S): Promise<ReadOutcome<FrameOf<S>>> {
+  /** Reads one source. Reads and actions wait for each other. */
+  read<S extends Source>(source: S): Promise<ReadOutcome<FrameOf<S>>> {
+    return this.#inTurn(() => this.#read(source));
+  }
+
+  /** Carries out one request. Reads and actions wait for each other. */
+  act(request: ActRequest): Promise<ActResult> {
+    return this.#inTurn(() => this.#act(request));
+  }
+
+  #inTurn<T>(run: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(run);
+    this.#queue = result.catch(() => undefined);
+    return result;
+  }
+
+  async #read<S extends Source>(source: S): Promise<ReadOutcome<FrameOf<S>>> {
     const started = this.#clock.monotonicMs();
     const tally: Tally = { calls: [], pages: 0, anomalies: {} };
     this.#tally = tally;
     const report = (): ReadReport => ({ ...tally, seconds: this.#secondsSince(started) });
     const readers: Record<Source, () => Promise<Frame>> = {
       server: () => this.#readServer(),
-      connections: () => this.#readConnections(),
+      connections: () => this.#readConnections((api) => this.#decoderFor(api)),
       ports: () => this.#readPorts(),
       interfaces: () => this.#readInterfaces(),
     };
@@ -157,7 +203,130 @@ export class Host implements SourceReader {
 
   /** Gives the server handle back. */
   async close(): Promise<void> {
-    await this.#drop();
+    await this.#inTurn(() => this.#drop());
+  }
+
+  async #act(request: ActRequest): Promise<ActResult> {
+    const started = this.#clock.monotonicMs();
+    const tally: Tally = { calls: [], pages: 0, anomalies: {} };
+    this.#tally = tally;
+    const acting = new Acting(this.#line());
+    let attempt: Attempt;
+    let trouble: Failure | undefined;
+    try {
+      // Everything but the interfaces' state would be 903, which voids the handle and what is known of the router.
+      if (this.#lanOnly && request.action !== 'inspect_interface') throw new ReadEnded('inapplicable');
+      // Only a handle from before can have become void meanwhile; a new one that is refused would be so again.
+      const mayBeVoid = this.#handle !== undefined;
+      attempt = await acting.attempt(request);
+      if (attempt.repeatable && mayBeVoid) {
+        await this.#drop();
+        attempt = await acting.attempt(request);
+      }
+      if (attempt.repeatable || attempt.outcome === 'unknown') await this.#drop();
+    } catch (error) {
+      const ended = this.#attemptOf(error, acting.underway);
+      attempt = ended.attempt;
+      trouble = ended.trouble;
+    }
+    const { outcome, code, interfaceNow, connectionNow } = attempt;
+    return {
+      outcome,
+      code: code ?? null,
+      failure: trouble ?? this.#actFailure(attempt),
+      interfaceNow: interfaceNow ?? null,
+      connectionNow: connectionNow ?? null,
+      report: { ...tally, seconds: this.#secondsSince(started) },
+    };
+  }
+
+  #line(): Line {
+    return {
+      api: this.#api,
+      has: (name) => this.#has(name),
+      call: async (name, call) => {
+        const handle = await this.#connected();
+        const result = await this.#timed(name, () => call(handle));
+        if (result.code === NO_ERROR) this.#proven = true;
+        return result;
+      },
+      portsOf: async (connection) => {
+        const decoder = new HeldPortDecoder(connection);
+        const name = 'MprAdminPortEnum';
+        const code = await this.#pages(
+          name,
+          RAS_PORT_0.size,
+          decoder,
+          (handle, length, resume) => this.#api.portEnum(handle, LEVEL_0, connection, length, resume),
+          // Here it is the connection's handle that is invalid, not the server's.
+          (each) => lookOutcome(each) === 'gone',
+        );
+        if (code === undefined) return decoder.held;
+        if (lookOutcome(code) === 'gone') return null;
+        return this.#end(name, code);
+      },
+      findConnection: (handle) => this.#findConnection(handle),
+    };
+  }
+
+  /** Reads all connections for the one: level 4 has no call for a single one (mprapi-facts 5.7). */
+  async #findConnection(handle: string): Promise<ConnectionNow | undefined> {
+    // A decoder of its own: what the other one sends as new must go to who reads the source.
+    const { identities, columns } = await this.#readConnections(
+      (api) => new ConnectionDecoder(api, () => this.#clock.wallSeconds()),
+    );
+    const entry = identities.find(([, identity]) => identity.handle === handle);
+    if (!entry) return undefined;
+    const [slot, { guid, startTicks, tunnel, remoteAddress, localAddress }] = entry;
+    const switchovers = columns.switchovers[columns.slot.indexOf(slot)] ?? 0;
+    return { handle, guid, startTicks, tunnel, remoteAddress, localAddress, switchovers };
+  }
+
+  /** What an exception means for an action. */
+  #attemptOf(error: unknown, underway: boolean): { attempt: Attempt; trouble?: Failure } {
+    if (error instanceof ReadEnded) {
+      const { outcome, where } = error;
+      const { code } = where;
+      const trouble = typeof outcome === 'string' ? undefined : outcome;
+      if (code !== undefined) {
+        return { attempt: { outcome: lookOutcome(code), ...(where as Pick<Attempt, 'function' | 'code'>) } };
+      }
+      if (outcome === 'inapplicable') {
+        return { attempt: { outcome: 'refused', reason: 'this router has no remote access role' } };
+      }
+      const refused = trouble?.kind === 'unsupported';
+      return { attempt: { outcome: refused ? 'refused' : 'retryable' }, ...(trouble && { trouble }) };
+    }
+    const what = error instanceof Error ? error.message : String(error);
+    if (error instanceof BadLayout) {
+      this.#count('bad_layout');
+      return { attempt: { outcome: 'retryable' }, trouble: failure('protocol', what) };
+    }
+    const outcome: ActOutcome = underway ? 'unknown' : 'our_error';
+    const message = `acting failed: ${what}; ${adviceFor('internal')}`;
+    return { attempt: { outcome }, trouble: { kind: 'internal', message } };
+  }
+
+  /** Null where it is as it should be, or will be. */
+  #actFailure({ outcome, function: name, code, reason }: Attempt): Failure | null {
+    if (SUCCESSES.has(outcome)) return null;
+    const kind = this.#kindOf(outcome, code);
+    const what =
+      reason ?? (name && code !== undefined ? `${name} failed: ${describeCode(code)}` : 'it is not there');
+    return {
+      kind,
+      message: `${what}: ${actAdvice(outcome, kind)}`,
+      ...(name !== undefined && { function: name }),
+      ...(code !== undefined && { code }),
+    };
+  }
+
+  #kindOf(outcome: ActOutcome, code: number | undefined): FailureKind {
+    if (code === undefined) return KIND_OF_OUTCOME[outcome] ?? 'retryable';
+    if (saysServiceDown(code, this.#server !== null)) return 'service_down';
+    if (outcome === 'retryable') return 'retryable';
+    // To kindOfCode a code that nobody knows is worth another try: not so an action.
+    return outcome === 'failed' ? 'protocol' : kindOfCode(code);
   }
 
   async #readServer(): Promise<ServerFrame> {
@@ -192,12 +361,12 @@ export class Host implements SourceReader {
     }
   }
 
-  async #readConnections(): Promise<Frame> {
+  async #readConnections(decoderFor: (api: 'level4' | 'ex') => ConnectionDecoder): Promise<ConnectionsFrame> {
     if (this.#lanOnly) throw new ReadEnded('inapplicable');
     const level4 = this.#has('MprAdminConnectionEnum') && !this.#withoutLevel4;
     if (level4) {
       try {
-        const frame = await this.#enumerateConnections('level4');
+        const frame = await this.#enumerateConnections(decoderFor('level4'));
         if (frame) return frame;
       } catch (error) {
         if (!(error instanceof BadLayout)) throw error;
@@ -209,7 +378,7 @@ export class Host implements SourceReader {
       throw new ReadEnded(failure('unsupported', 'mprapi.dll has no MprAdminConnectionEnumEx'));
     }
     try {
-      return (await this.#enumerateConnections('ex'))!;
+      return (await this.#enumerateConnections(decoderFor('ex')))!;
     } catch (error) {
       if (!(error instanceof BadLayout)) throw error;
       this.#count('bad_layout');
@@ -217,12 +386,17 @@ export class Host implements SourceReader {
     }
   }
 
-  /** Undefined: this server has no level 4. */
-  async #enumerateConnections(api: 'level4' | 'ex'): Promise<Frame | undefined> {
+  /** The decoder that knows what was sent. */
+  #decoderFor(api: 'level4' | 'ex'): ConnectionDecoder {
     if (this.#connections?.api !== api) {
       this.#connections = new ConnectionDecoder(api, () => this.#clock.wallSeconds());
     }
-    const decoder = this.#connections;
+    return this.#connections;
+  }
+
+  /** Undefined: this server has no level 4. */
+  async #enumerateConnections(decoder: ConnectionDecoder): Promise<ConnectionsFrame | undefined> {
+    const { api } = decoder;
     const name = api === 'level4' ? 'MprAdminConnectionEnum' : 'MprAdminConnectionEnumEx';
     const unsupported = await this.#pages(name, decoder.stride, decoder, (handle, length, resume) =>
       api === 'level4'
@@ -313,12 +487,16 @@ export class Host implements SourceReader {
     return kind === 'unsupported' || kind === 'gone' ? null : undefined;
   }
 
-  /** Runs one enumeration over `decoder`. Resolves to the code that says "no such level or function here", if any. */
+  /**
+   * Runs one enumeration over `decoder`. Resolves to the code that says "no such level or function here", or to one
+   * that `isAnswer` takes for an answer, if any.
+   */
   async #pages(
     name: NativeFunction,
     stride: number,
     decoder: { begin?: () => void; page: (bytes: Uint8Array, entries: number) => number },
     call: (handle: Handle, length: number, resume: number) => Promise<EnumPage>,
+    isAnswer: (code: number) => boolean = () => false,
   ): Promise<number | undefined> {
     if (!this.#has(name)) throw new ReadEnded(failure('unsupported', `mprapi.dll has no ${name}`));
     for (;;) {
@@ -337,6 +515,7 @@ export class Host implements SourceReader {
       if (end.status === 'broken') {
         throw new ReadEnded(failure('protocol', `${name} broke off (${end.anomaly})`, { function: name }));
       }
+      if (isAnswer(end.code)) return end.code;
       if (await this.#mayRetry(end.code)) continue;
       if (
         end.code === ERROR_INVALID_LEVEL ||
@@ -442,10 +621,11 @@ export class Host implements SourceReader {
   }
 
   #end(name: string, code: number): never {
-    if (saysServiceDown(code, this.#server !== null)) throw new ReadEnded('stopped');
+    const where = { function: name, code };
+    if (saysServiceDown(code, this.#server !== null)) throw new ReadEnded('stopped', where);
     // A handle that stayed void is no defect of the call: the next poll connects anew.
     const kind = isStale(code) ? 'retryable' : kindOfCode(code);
-    throw new ReadEnded(failure(kind, `${name} failed: ${describeCode(code)}`, { function: name, code }));
+    throw new ReadEnded(failure(kind, `${name} failed: ${describeCode(code)}`, where), where);
   }
 
   #has(name: NativeFunction): boolean {

@@ -17,12 +17,16 @@ import type {
 type Argument = number | bigint | string | ArrayBufferView | null;
 type Binding = (...values: Argument[]) => Promise<number>;
 
-/** C types. Out parameters are typed arrays, which the caller's frame keeps alive until the call has returned. */
+/** C types. Out parameters are typed arrays, which the call keeps alive until it has returned. */
 const DWORD = 'uint32';
 const BOOL = 'int32';
 const HANDLE = 'uint64';
 const LPCWSTR = 'str16';
 const OUT = 'void *';
+
+/** hEvent and fSynchronous of MprAdminInterfaceConnect: the attempt goes on after the call has returned. */
+const NO_EVENT = 0n;
+const RETURN_AT_ONCE = 0;
 
 /** `...\System32\mprapi.dll` as Windows itself names the folder: never looked up by the DLL search order or PATH. */
 export function systemMprapiPath(): string {
@@ -61,6 +65,8 @@ export function openMprapi(path: string): RrasApi {
     return (...values) =>
       new Promise((done, fail) => {
         fn.async(...values, (error: unknown, code: number) => {
+          // koffi holds on to this function alone while the call runs; arguments live because it holds them.
+          values.length = 0;
           if (error) fail(error instanceof Error ? error : new Error(`${name} could not be called`));
           else done(code);
         });
@@ -87,6 +93,15 @@ export function openMprapi(path: string): RrasApi {
   const MprAdminInterfaceGetHandle = bind('MprAdminInterfaceGetHandle', [HANDLE, LPCWSTR, OUT, BOOL]);
   // https://learn.microsoft.com/windows/win32/api/mprapi/nf-mprapi-mpradmininterfacegetinfo
   const MprAdminInterfaceGetInfo = bind('MprAdminInterfaceGetInfo', [HANDLE, HANDLE, DWORD, OUT]);
+  // https://learn.microsoft.com/windows/win32/api/mprapi/nf-mprapi-mpradmininterfaceconnect
+  const MprAdminInterfaceConnect = bind('MprAdminInterfaceConnect', [HANDLE, HANDLE, HANDLE, BOOL]);
+  // https://learn.microsoft.com/windows/win32/api/mprapi/nf-mprapi-mpradmininterfacedisconnect
+  const MprAdminInterfaceDisconnect = bind('MprAdminInterfaceDisconnect', [HANDLE, HANDLE]);
+  // Without a page of its own; MS-RRASM 3.1.4 RRasAdminUpdateConnection, and the structure's page:
+  // https://learn.microsoft.com/windows/win32/api/mprapi/ns-mprapi-ras_update_connection
+  const MprAdminUpdateConnection = bind('MprAdminUpdateConnection', [HANDLE, HANDLE, OUT]);
+  // https://learn.microsoft.com/windows/win32/api/mprapi/nf-mprapi-mpradminportdisconnect
+  const MprAdminPortDisconnect = bind('MprAdminPortDisconnect', [HANDLE, HANDLE]);
   // https://learn.microsoft.com/windows/win32/api/mprapi/nf-mprapi-mpradminregisterconnectionnotification
   const MprAdminRegisterConnectionNotification = bind('MprAdminRegisterConnectionNotification', [
     HANDLE,
@@ -207,6 +222,16 @@ export function openMprapi(path: string): RrasApi {
       getHandle((found) => MprAdminInterfaceGetHandle(handle, name, found, includeClientInterfaces ? 1 : 0)),
     interfaceGetInfo: (handle, interfaceHandle, level) =>
       getInfo((buffer) => MprAdminInterfaceGetInfo(handle, interfaceHandle, level, buffer)),
+    interfaceConnect: async (handle, interfaceHandle) => ({
+      code: await MprAdminInterfaceConnect(handle, interfaceHandle, NO_EVENT, RETURN_AT_ONCE),
+    }),
+    interfaceDisconnect: async (handle, interfaceHandle) => ({
+      code: await MprAdminInterfaceDisconnect(handle, interfaceHandle),
+    }),
+    updateConnection: async (handle, connection, update) => ({
+      code: await MprAdminUpdateConnection(handle, connection, update),
+    }),
+    portDisconnect: async (handle, port) => ({ code: await MprAdminPortDisconnect(handle, port) }),
     async errorString(code) {
       const pointer = new BigUint64Array(1);
       const result = await MprAdminGetErrorString(code, pointer);

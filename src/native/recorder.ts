@@ -4,6 +4,7 @@
  */
 import type { Clock } from '../model/clock.ts';
 import type {
+  CodeResult,
   EnumPage,
   Handle,
   InfoResult,
@@ -157,6 +158,23 @@ export class Recorder implements RrasApi {
     const args = { level, interface: handleText(interfaceHandle) };
     const call = () => this.#api.interfaceGetInfo(handle, interfaceHandle, level);
     return this.#record('MprAdminInterfaceGetInfo', args, call);
+  }
+
+  /** Actions are passed on and not recorded: a recording is of what was read. */
+  interfaceConnect(handle: Handle, interfaceHandle: Handle): Promise<CodeResult> {
+    return this.#api.interfaceConnect(handle, interfaceHandle);
+  }
+
+  interfaceDisconnect(handle: Handle, interfaceHandle: Handle): Promise<CodeResult> {
+    return this.#api.interfaceDisconnect(handle, interfaceHandle);
+  }
+
+  updateConnection(handle: Handle, connection: Handle, update: Uint8Array): Promise<CodeResult> {
+    return this.#api.updateConnection(handle, connection, update);
+  }
+
+  portDisconnect(handle: Handle, port: Handle): Promise<CodeResult> {
+    return this.#api.portDisconnect(handle, port);
   }
 
   /** A text for people, and the same on every server: not recorded. */

@@ -4,6 +4,7 @@
  */
 import type { Clock } from '../model/clock.ts';
 import type {
+  CodeResult,
   EnumPage,
   Handle,
   InfoResult,
@@ -18,6 +19,7 @@ import type { CallArguments, RecordedCall, RecordedFunction } from './recording.
 import { answerLength, RecordingReader } from './recording.ts';
 import { Ledger } from './simulator/heap.ts';
 
+const NOT_SUPPORTED = 50;
 const INVALID_BINDING = 1702;
 const NOT_FOUND = 1168;
 /** What stands in for records that made no sense: no structure can hold it, so these make none either. */
@@ -171,6 +173,11 @@ class RecordingReplay implements Replay {
     return this.#info(handle, 'MprAdminInterfaceGetInfo', args);
   }
 
+  interfaceConnect = cannotAct;
+  interfaceDisconnect = cannotAct;
+  updateConnection = cannotAct;
+  portDisconnect = cannotAct;
+
   errorString(): Promise<string | null> {
     return Promise.resolve(null);
   }
@@ -261,6 +268,9 @@ class RecordingReplay implements Replay {
     };
   }
 }
+
+/** What happened has happened. */
+const cannotAct = (): Promise<CodeResult> => Promise.resolve({ code: NOT_SUPPORTED });
 
 /** What was asked, whatever the length and the page. */
 function keyOf(fn: RecordedFunction, args: CallArguments): string {

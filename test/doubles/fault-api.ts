@@ -2,7 +2,7 @@
  * Any RrasApi with one native call made to misbehave: the seam of the sweep in failure-modes.md. Faults go by the shape
  * of an answer and not by its method; a method added to RrasApi does not compile here until it is passed on.
  */
-import type { EnumPage, InfoResult, NativeBuffer, RrasApi } from '../../src/model/rras-api.ts';
+import type { CodeResult, EnumPage, InfoResult, NativeBuffer, RrasApi } from '../../src/model/rras-api.ts';
 import { POISON } from '../../src/native/simulator/heap.ts';
 
 export type RrasMethod = Exclude<keyof RrasApi, 'missing'>;
@@ -95,6 +95,11 @@ export function withFault(api: RrasApi, options: FaultOptions): FaultApi {
     interfaceEnum: (...args) => run('interfaceEnum', args, () => api.interfaceEnum(...args)),
     interfaceGetHandle: (...args) => run('interfaceGetHandle', args, () => api.interfaceGetHandle(...args)),
     interfaceGetInfo: (...args) => run('interfaceGetInfo', args, () => api.interfaceGetInfo(...args)),
+    interfaceConnect: (...args) => run('interfaceConnect', args, () => api.interfaceConnect(...args)),
+    interfaceDisconnect: (...args) =>
+      run('interfaceDisconnect', args, () => api.interfaceDisconnect(...args)),
+    updateConnection: (...args) => run('updateConnection', args, () => api.updateConnection(...args)),
+    portDisconnect: (...args) => run('portDisconnect', args, () => api.portDisconnect(...args)),
     errorString: (...args) => run('errorString', args, () => api.errorString(...args)),
   };
 }
@@ -151,6 +156,11 @@ function failure(method: RrasMethod, code: number): unknown {
     case 'serverGetInfo':
     case 'interfaceGetInfo':
       return { code, buffer: null } satisfies InfoResult;
+    case 'interfaceConnect':
+    case 'interfaceDisconnect':
+    case 'updateConnection':
+    case 'portDisconnect':
+      return { code } satisfies CodeResult;
     case 'errorString':
       return null;
     default:

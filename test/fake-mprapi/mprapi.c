@@ -970,17 +970,29 @@ DWORD WINAPI MprAdminConnectionEnum(RAS_SERVER_HANDLE server, DWORD level, LPBYT
   return finish(&c, code);
 }
 
+static void release_port(RAS_PORT_0 *port) {
+  port->hConnection = NULL;
+  port->dwConnectDuration = 0;
+  port->dwPortCondition = RAS_PORT_LISTENING;
+}
+
 static void drop_connection(HANDLE handle) {
   size_t kept = 0;
   for (size_t i = 0; i < connection_count; i++)
     if (connections[i].ex.hConnection != handle) connections[kept++] = connections[i];
   connection_count = kept;
   for (size_t i = 0; i < port_count; i++)
-    if (ports[i].hConnection == handle) {
-      ports[i].hConnection = NULL;
-      ports[i].dwConnectDuration = 0;
-      ports[i].dwPortCondition = RAS_PORT_LISTENING;
-    }
+    if (ports[i].hConnection == handle) release_port(&ports[i]);
+}
+
+/* Multilink: the connection lasts until its last port is hung up. */
+static void hang_up(RAS_PORT_0 *port) {
+  HANDLE connection = port->hConnection;
+  if (connection == NULL) return;
+  release_port(port);
+  for (size_t i = 0; i < port_count; i++)
+    if (ports[i].hConnection == connection) return;
+  drop_connection(connection);
 }
 
 DWORD APIENTRY MprAdminUpdateConnection(RAS_SERVER_HANDLE server, HANDLE connection, RAS_UPDATE_CONNECTION *update) {
@@ -1047,7 +1059,7 @@ DWORD WINAPI MprAdminPortDisconnect(RAS_SERVER_HANDLE server, HANDLE port) {
     for (size_t i = 0; i < port_count; i++)
       if (ports[i].hPort == port) {
         code = NO_ERROR;
-        if (ports[i].hConnection) drop_connection(ports[i].hConnection);
+        hang_up(&ports[i]);
       }
   }
   return finish(&c, code);

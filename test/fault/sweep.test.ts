@@ -83,7 +83,9 @@ function processDouble(host: Host): HostProcess {
   let alive = true;
   let listener: (message: unknown) => void = () => undefined;
   return {
-    send: ({ id, source }) => {
+    send: (request) => {
+      if (!('source' in request)) throw new Error('only reads are swept');
+      const { id, source } = request;
       void host.read(source).then((outcome) => {
         if (alive) for (const message of toMessages(id, outcome)) listener(message);
       });

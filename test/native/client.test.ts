@@ -8,6 +8,7 @@ import type {
   ReadOutcome,
   ReadReport,
 } from '../../src/model/frames.ts';
+import type { ActRequest, ActResult } from '../../src/model/actions.ts';
 import type { Logger } from '../../src/model/logger.ts';
 import type { Source } from '../../src/model/words.ts';
 import type { HostProcess } from '../../src/native/client.ts';
@@ -146,12 +147,15 @@ describe('a sound child', () => {
     const second = await begin('interfaces');
     const third = await begin('server');
     const [child] = children as [ProcessDouble];
-    expect(child.sent.map(({ source }) => source)).toEqual(['server']);
+    expect(child.sent.map((request) => 'source' in request && request.source)).toEqual(['server']);
     await clock.advance(TIMEOUT_MS - 1);
     child.answer(ok(SERVER));
     await settle();
     expect(first.outcome).toEqual(ok(SERVER));
-    expect(child.sent.map(({ source }) => source)).toEqual(['server', 'interfaces']);
+    expect(child.sent.map((request) => 'source' in request && request.source)).toEqual([
+      'server',
+      'interfaces',
+    ]);
     await clock.advance(TIMEOUT_MS - 1);
     expect(second.outcome).toBeUndefined();
     child.answer(ok({ source: 'interfaces', interfaces: [] }));
@@ -526,5 +530,149 @@ describe('reset', () => {
     expect([children[0]!.killed, restarts]).toEqual([1, ['protocol']]);
     expect(await sound()).toEqual(ok(SERVER));
     expect(children).toHaveLength(2);
+  });
+});
+
+describe('an action', () => {
+  const CONNECT: ActRequest = {
+    action: 'connect',
+    interfaceName: 'Site-Berlin',
+    interfaceHandle: '0000000000000005',
+  };
+  const LOOK: ActRequest = { action: 'inspect_interface', interfaceName: 'Site-Berlin' };
+  const RESULT: ActResult = {
+    outcome: 'in_progress',
+    code: 600,
+    failure: null,
+    interfaceNow: null,
+    connectionNow: null,
+    report: REPORT,
+  };
+  const act = async (client: HostClient, request: ActRequest) => {
+    const state: { result?: ActResult } = {};
+    void client.act(request).then((result) => (state.result = result));
+    await settle();
+    return state;
+  };
+  const acted = (child: ProcessDouble, result: unknown = RESULT): void =>
+    child.say({ type: 'acted', id: child.sent.at(-1)!.id, result });
+
+  it('is asked of the child once, in turn with the reads', async () => {
+    const { clock, client, children, begin } = start();
+    const reading = await begin('server');
+    const acting = await act(client, CONNECT);
+    const later = await begin('ports');
+    const [child] = children as [ProcessDouble];
+    expect(child.sent).toEqual([{ id: 1, source: 'server' }]);
+    child.answer(ok(SERVER));
+    await settle();
+    expect(reading.outcome).toEqual(ok(SERVER));
+    expect(child.sent).toEqual([
+      { id: 1, source: 'server' },
+      { id: 2, act: CONNECT },
+    ]);
+    acted(child);
+    await settle();
+    expect(acting.result).toEqual(RESULT);
+    expect(child.sent.at(-1)).toEqual({ id: 3, source: 'ports' });
+    expect(later.outcome).toBeUndefined();
+    expect(clock.pending).toBe(1);
+    client.stop();
+  });
+
+  it('brings back what was seen of an interface or a connection', async () => {
+    const { client, children } = start();
+    const looking = await act(client, LOOK);
+    const interfaceNow = {
+      handle: '0000000000000005',
+      name: 'half \ud83d',
+      type: 'full_router',
+      enabled: true,
+      state: 'connecting',
+      unreachableReasons: 0,
+      lastError: 809,
+    } as const;
+    const connectionNow = {
+      handle: '0000000000010000',
+      guid: '',
+      startTicks: '',
+      tunnel: 'ikev2',
+      remoteAddress: '203.0.113.9',
+      localAddress: '::1',
+      switchovers: 4,
+    } as const;
+    const result = { ...RESULT, outcome: 'done', code: 0, interfaceNow, connectionNow } as const;
+    acted(children[0]!, result);
+    await settle();
+    expect(looking.result).toEqual(result);
+  });
+
+  type Ending = (clock: FakeClock, child: ProcessDouble) => Promise<void> | void;
+  const ENDINGS: readonly (readonly [string, string, Ending])[] = [
+    ['past its deadline', 'timeout', (clock) => clock.advance(TIMEOUT_MS)],
+    ['when the child dies', 'crash', (_, child) => child.exit()],
+    ['answered with nonsense', 'protocol', (_, child) => acted(child, { outcome: 'fine' })],
+    ['answered as a read', 'protocol', (_, child) => child.answer(ok(SERVER))],
+    [
+      'answered with another number',
+      'protocol',
+      (_, child) => child.say({ type: 'acted', id: 99, result: RESULT }),
+    ],
+  ];
+
+  it.each(ENDINGS)(
+    '%s is in doubt, if it changes something, and never sent again',
+    async (_, reason, end) => {
+      for (const [request, outcome] of [
+        [CONNECT, 'unknown'],
+        [LOOK, 'retryable'],
+      ] as const) {
+        const { clock, client, children, restarts, sound } = start();
+        const acting = await act(client, request);
+        await end(clock, children[0]!);
+        await settle();
+        expect(acting.result).toMatchObject({ outcome, code: null, failure: { kind: 'host' } });
+        expect(restarts).toEqual([reason]);
+        expect(children[0]!.killed).toBe(1);
+        expect(await sound()).toEqual(ok(SERVER));
+        expect(children.flatMap(({ sent }) => sent).filter((each) => 'act' in each)).toHaveLength(1);
+        client.stop();
+      }
+    },
+  );
+
+  it('that a read is answered with ends the child', async () => {
+    const { children, begin, restarts } = start();
+    const reading = await begin('server');
+    acted(children[0]!);
+    await settle();
+    expect(reading.outcome).toMatchObject({ status: 'failed', failure: { kind: 'host' } });
+    expect(restarts).toEqual(['protocol']);
+  });
+
+  it('that never reached the child was not carried out', async () => {
+    const { clock, client, children } = start();
+    for (let i = 0; i < 2; i += 1) {
+      const acting = await act(client, CONNECT);
+      children.at(-1)!.exit();
+      await settle();
+      expect(acting.result).toMatchObject({ outcome: 'unknown' });
+    }
+    expect((await act(client, CONNECT)).result).toMatchObject({
+      outcome: 'retryable',
+      failure: { message: expect.stringContaining('nothing was done; ask again later') as unknown },
+    });
+    expect(children).toHaveLength(2);
+    await clock.advance(60_000);
+    const queued = await act(client, CONNECT);
+    const behind = await act(client, CONNECT);
+    client.stop();
+    await settle();
+    expect(queued.result).toMatchObject({ outcome: 'unknown' });
+    expect(behind.result).toMatchObject({ outcome: 'retryable' });
+    const broken = start(() => {
+      throw new Error('no such file');
+    });
+    expect((await act(broken.client, CONNECT)).result).toMatchObject({ outcome: 'retryable' });
   });
 });

@@ -1,12 +1,16 @@
 /** Every code that the facts list: its name and how to act on it. */
 import { describe, expect, it } from 'vitest';
+import type { ActName, ActOutcome } from '../../src/model/actions.ts';
+import { ACT_OUTCOMES } from '../../src/model/actions.ts';
 import type { FailureKind } from '../../src/model/frames.ts';
 import {
+  actAdvice,
   adviceFor,
   describeCode,
   isStale,
   kindOfCode,
   nameOfCode,
+  outcomeOfCode,
   saysServiceDown,
 } from '../../src/native/codes.ts';
 
@@ -100,5 +104,113 @@ describe('advice', () => {
     const advice = kinds.map(adviceFor);
     expect(new Set(advice).size).toBe(kinds.length);
     for (const each of advice) expect(each).toMatch(/\w{3}.*[^.]$/);
+  });
+});
+
+describe('an outcome', () => {
+  /** What the vendor's pages name for each call (mprapi-facts 1.3, 1.4, 5.13), and RPC's own codes. */
+  const DOCUMENTED: readonly (readonly [ActName, readonly (readonly [number, ActOutcome])[]])[] = [
+    [
+      'connect',
+      [
+        [0, 'done'],
+        [600, 'in_progress'],
+        [5, 'refused'],
+        [6, 'gone'],
+        [901, 'already_connected'],
+        [903, 'retryable'],
+        [905, 'gone'],
+        [908, 'already_connected'],
+        [910, 'already_connecting'],
+        [916, 'refused'],
+        [925, 'refused'],
+        [928, 'retryable'],
+      ],
+    ],
+    [
+      'disconnect',
+      [
+        [0, 'done'],
+        [600, 'in_progress'],
+        [617, 'in_progress'],
+        [5, 'refused'],
+        [6, 'gone'],
+        [903, 'retryable'],
+        [905, 'gone'],
+        [906, 'already_disconnected'],
+      ],
+    ],
+    [
+      'update_endpoint',
+      [
+        [0, 'in_progress'],
+        [5, 'refused'],
+        [6, 'gone'],
+        [87, 'our_error'],
+        [837, 'gone'],
+        [838, 'busy'],
+        [839, 'refused'],
+        [843, 'refused'],
+        [844, 'refused'],
+        [906, 'gone'],
+      ],
+    ],
+    [
+      'hang_up',
+      [
+        [0, 'done'],
+        [5, 'refused'],
+        [87, 'our_error'],
+        [601, 'gone'],
+        [606, 'gone'],
+        [903, 'retryable'],
+      ],
+    ],
+  ];
+  const RPC: readonly (readonly [number, ActOutcome])[] = [
+    [1702, 'retryable'],
+    [1722, 'retryable'],
+    [1723, 'retryable'],
+    [1753, 'retryable'],
+    [1726, 'unknown'],
+    [1727, 'retryable'],
+    [1728, 'unknown'],
+    [1818, 'unknown'],
+    [1820, 'unknown'],
+    [64, 'unknown'],
+    [1460, 'unknown'],
+    [127, 'refused'],
+    [1745, 'refused'],
+  ];
+
+  it.each(
+    DOCUMENTED.flatMap(([action, rows]) =>
+      [...rows, ...RPC].map(([code, outcome]) => ({ action, code, outcome })),
+    ),
+  )('of $action with $code is $outcome', ({ action, code, outcome }) => {
+    expect(outcomeOfCode(action, code)).toBe(outcome);
+  });
+
+  it('of a code that nobody knows is a failure, which is not repeated', () => {
+    for (const [action] of DOCUMENTED) {
+      for (const code of [1, 691, 809, 4711, 0x8007_0005]) expect(outcomeOfCode(action, code)).toBe('failed');
+    }
+  });
+
+  it('of every code that has a kind is settled, and no transport code that may have executed is repeatable', () => {
+    for (const { code } of ROWS) {
+      if (code === 126 || code === 317) continue; // of loading the DLL and of its texts: no action gives them
+      expect(outcomeOfCode('connect', code), describeCode(code)).not.toBe('failed');
+    }
+    for (const code of STALE.filter((each) => each !== 1726)) {
+      expect(['retryable', 'gone']).toContain(outcomeOfCode('connect', code));
+    }
+  });
+
+  it('has advice that says whether something was done', () => {
+    for (const outcome of ACT_OUTCOMES) expect(actAdvice(outcome, 'retryable')).toMatch(/\w{4}/);
+    expect(actAdvice('unknown', 'service_down')).toContain('look before asking again');
+    expect(actAdvice('refused', 'permission')).toContain('Administrators');
+    expect(actAdvice('retryable', 'service_down')).toContain('RemoteAccess');
   });
 });

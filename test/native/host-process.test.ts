@@ -159,6 +159,42 @@ describe('the child process', () => {
     }
   });
 
+  it('acts on the server that it reads, in turn with the reads', async () => {
+    const { client, restarts } = start(ENTRY, { ...SMALL, scenario: 'office' });
+    const site = { interfaceName: 'Site-Lisboa', interfaceHandle: '0000000000000001' };
+    const look = { action: 'inspect_interface', interfaceName: 'Site-Lisboa' } as const;
+    const [connected, seen, connections, hungUp] = await Promise.all([
+      client.act({ action: 'connect', ...site }),
+      client.act(look),
+      client.read('connections'),
+      client.act({ action: 'disconnect', ...site }),
+    ]);
+    expect(connected).toMatchObject({ outcome: 'in_progress', code: 600 });
+    expect(seen.interfaceNow).toMatchObject({ name: 'Site-Lisboa', state: 'connecting', lastError: 809 });
+    expect(hungUp).toMatchObject({ outcome: 'done', code: 0 });
+    expect((await client.act(look)).interfaceNow).toMatchObject({ state: 'disconnected' });
+    const identity = frameOf(connections)
+      .identities.map(([, each]) => each)
+      .find(({ tunnel }) => tunnel === 'ikev2')!;
+    const which = { connectionHandle: identity.handle, session: identity };
+    const addresses = { localAddress: '198.51.100.7', remoteAddress: '203.0.113.9' };
+    await client.act({ action: 'update_endpoint', ...which, interfaceIndex: 12, ...addresses });
+    const moved = await client.act({ action: 'inspect_connection', ...which });
+    expect(moved.connectionNow).toMatchObject(addresses);
+    expect(await client.act({ action: 'hang_up', ...which })).toMatchObject({ outcome: 'done' });
+    expect(await client.act({ action: 'inspect_connection', ...which })).toMatchObject({ outcome: 'gone' });
+    expect(restarts).toEqual([]);
+  });
+
+  it('A5 that hangs in the call of an action is dead after the deadline, and the action in doubt', async () => {
+    const { client, restarts, isReady, pid } = start(HANGING_ENTRY, SMALL, 2500);
+    const acting = client.act({ action: 'connect', interfaceName: 'x', interfaceHandle: '0000000000000001' });
+    await isReady;
+    expect(await acting).toMatchObject({ outcome: 'unknown', failure: { kind: 'host' } });
+    expect(restarts).toEqual(['timeout']);
+    expect(await millisecondsUntilDead(pid(), 500)).toBeLessThan(500);
+  });
+
   it('N2 that is killed is a crash, and the next read works with everything sent anew', async () => {
     const { client, restarts, pid } = start(ENTRY);
     const before = frameOf(await client.read('connections'));

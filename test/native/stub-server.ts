@@ -3,6 +3,7 @@
  * of traces a second run over it, where the simulator's world would take minutes.
  */
 import type {
+  CodeResult,
   EnumPage,
   Handle,
   InfoResult,
@@ -13,7 +14,7 @@ import type {
 import { MPR_INTERFACE_0, MPR_INTERFACE_2, MPR_SERVER_0, RAS_PORT_0 } from '../../src/native/layout.ts';
 import { Heap, Ledger } from '../../src/native/simulator/heap.ts';
 import type { RrasMethod } from '../doubles/fault-api.ts';
-import { connection, pageOf, record } from './record-builder.ts';
+import { connection as connectionRecord, pageOf, record } from './record-builder.ts';
 
 export interface StubCall {
   readonly method: RrasMethod;
@@ -40,6 +41,9 @@ export class StubServer implements RrasApi {
   buffersOnFailure = false;
   connections: readonly number[] = [0x10000, 0x10001];
   interfaces: readonly StubInterface[] = [{ name: 'Site', type: 'full_router', idleSeconds: 300 }];
+  ports: readonly { readonly port: Handle; readonly connection: Handle }[] = [{ port: 1n, connection: 0n }];
+  /** Ports that were hung up, whatever came of it. */
+  readonly hungUp: Handle[] = [];
   uptimeSeconds = 3600;
   readonly #heap = new Heap(this.ledger);
   readonly #open = new Set<Handle>();
@@ -79,17 +83,28 @@ export class StubServer implements RrasApi {
   }
 
   connectionEnum(handle: Handle): Promise<EnumPage> {
-    return this.#page('connectionEnum', handle, () => this.connections.map((id) => connection('level4', id)));
+    return this.#page('connectionEnum', handle, () =>
+      this.connections.map((id) => connectionRecord('level4', id)),
+    );
   }
 
   connectionEnumEx(handle: Handle): Promise<EnumPage> {
-    return this.#page('connectionEnumEx', handle, () => this.connections.map((id) => connection('ex', id)));
+    return this.#page('connectionEnumEx', handle, () =>
+      this.connections.map((id) => connectionRecord('ex', id)),
+    );
   }
 
   portEnum(handle: Handle): Promise<EnumPage> {
-    return this.#page('portEnum', handle, () => [
-      record(RAS_PORT_0, { hPort: 1, dwPortCondition: 3, wszDeviceName: 'WAN Miniport (IKEv2)' }),
-    ]);
+    return this.#page('portEnum', handle, () =>
+      this.ports.map(({ port, connection }) =>
+        record(RAS_PORT_0, {
+          hPort: port,
+          hConnection: connection,
+          dwPortCondition: connection === 0n ? 3 : 5,
+          wszDeviceName: 'WAN Miniport (IKEv2)',
+        }),
+      ),
+    );
   }
 
   interfaceEnum(handle: Handle): Promise<EnumPage> {
@@ -113,8 +128,27 @@ export class StubServer implements RrasApi {
     );
   }
 
-  interfaceGetHandle(handle: Handle): Promise<{ code: number; handle: Handle }> {
-    return Promise.resolve({ code: this.#begin('interfaceGetHandle', handle), handle: 0n });
+  interfaceGetHandle(handle: Handle, name: string): Promise<{ code: number; handle: Handle }> {
+    const place = this.interfaces.findIndex((each) => each.name === name);
+    const code = this.#begin('interfaceGetHandle', handle) || (place < 0 ? 905 : 0);
+    return Promise.resolve({ code, handle: code === 0 ? BigInt(place + 1) : 0n });
+  }
+
+  interfaceConnect(handle: Handle): Promise<CodeResult> {
+    return Promise.resolve({ code: this.#begin('interfaceConnect', handle) });
+  }
+
+  interfaceDisconnect(handle: Handle): Promise<CodeResult> {
+    return Promise.resolve({ code: this.#begin('interfaceDisconnect', handle) });
+  }
+
+  updateConnection(handle: Handle): Promise<CodeResult> {
+    return Promise.resolve({ code: this.#begin('updateConnection', handle) });
+  }
+
+  portDisconnect(handle: Handle, port: Handle): Promise<CodeResult> {
+    this.hungUp.push(port);
+    return Promise.resolve({ code: this.#begin('portDisconnect', handle) });
   }
 
   errorString(): Promise<string | null> {

@@ -4,7 +4,7 @@
  */
 import { fieldOf, RAS_CONNECTION_4, RAS_CONNECTION_EX, RAS_CONNECTION_OBJECT } from '../layout.ts';
 import { Arena, words } from './arena.ts';
-import { describe, DORMANT, type FactsContext, QUARANTINE, remoteEndpoint } from './facts.ts';
+import { describe, DORMANT, endpointsAt, type FactsContext, QUARANTINE } from './facts.ts';
 import { emptyReading, readCounters, type Session } from './session.ts';
 
 /** FILETIME ticks of a moment of simulated time, as the system clock would have stamped it. */
@@ -123,7 +123,7 @@ export class ConnectionRows {
       readCounters(session, timeMs, reading);
       const base = (row * stride) / 4;
       u32[base + at.dwConnectDuration] = (timeMs - session.startMs) / 1000;
-      if (session.roamMs > 0) this.#move(row, base, session);
+      if (session.roamMs > 0 || session.moves.length > 0) this.#move(row, base, session, timeMs);
       this.#writeBytes(base + this.#bytesOut, reading.transmittedBytes);
       this.#writeBytes(base + this.#bytesIn, reading.receivedBytes);
       u32[base + at.dwFramesXmited] = reading.transmittedFrames;
@@ -138,16 +138,22 @@ export class ConnectionRows {
     if (this.#wide) this.arena.u32[word + 1] = bytes / TWO_TO_32;
   }
 
-  #move(row: number, base: number, session: Session): void {
+  #move(row: number, base: number, session: Session, timeMs: number): void {
     const { u32 } = this.arena;
     const { dwNumSwitchOvers, dwConnectionFlags } = this.#at;
     const { switchovers, dormant } = this.#reading;
     if (u32[base + dwNumSwitchOvers] !== switchovers) {
       u32[base + dwNumSwitchOvers] = switchovers;
-      this.arena.text(row, this.#texts.remote, remoteEndpoint(this.#context, session, switchovers));
+      this.#writeEndpoints(row, session, timeMs);
     }
     const flags = u32[base + dwConnectionFlags]!;
     u32[base + dwConnectionFlags] = dormant ? flags | DORMANT : flags & ~DORMANT;
+  }
+
+  #writeEndpoints(row: number, session: Session, timeMs: number): void {
+    const { remoteAddress, localAddress } = endpointsAt(this.#context, session, timeMs);
+    this.arena.text(row, this.#texts.remote, remoteAddress);
+    this.arena.text(row, this.#texts.local, localAddress);
   }
 
   /** Writes everything that stays while the session lives. */
@@ -170,8 +176,7 @@ export class ConnectionRows {
     arena.text(row, texts.user, facts.user);
     arena.text(row, texts.domain, facts.domain);
     arena.text(row, texts.computer, facts.computer);
-    arena.text(row, texts.remote, remoteEndpoint(this.#context, session, 0));
-    arena.text(row, texts.local, facts.localEndpoint);
+    this.#writeEndpoints(row, session, session.startMs);
     arena.text(row, texts.serverAddress, facts.serverAddress);
     arena.text(row, texts.tunnelAddress, facts.tunnelAddress);
     put(at.dwInterfaceType, facts.interfaceType);

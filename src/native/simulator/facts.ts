@@ -41,7 +41,6 @@ export interface SessionFacts {
   readonly deviceType: number;
   readonly compressionIn: number;
   readonly compressionOut: number;
-  readonly localEndpoint: string;
   readonly serverAddress: string;
   readonly tunnelAddress: string;
   /** Client prefix and both interface identifiers, as pairs of 32-bit words in memory order. */
@@ -115,7 +114,6 @@ export function describe(context: FactsContext, session: Session): SessionFacts 
     deviceType: DEVICE_TYPE[session.tunnel as DialTunnel] | (dice.chance(0.25) ? TUNNEL_CLASS : 0),
     compressionIn: compressed ? dice.integer(35, 98) : uncompressed,
     compressionOut: compressed ? dice.integer(35, 98) : uncompressed,
-    localEndpoint: overV6(seed, session) ? '2001:db8:ffff::1' : '192.0.2.1',
     serverAddress: plan ? '10.255.0.1' : '10.128.0.1',
     tunnelAddress: plan ? dotted(0x0aff_0002 + index) : dotted(0x0a80_0002 + index),
     v6: dice.chance(0.35)
@@ -194,8 +192,8 @@ const overV6 = (seed: number, session: Session): boolean =>
 const DOCUMENTATION = [0xcb00_7100, 0xc633_6400, 0xc000_0200] as const;
 const CARRIER = 0x6440_0000;
 
-/** The client's outer address after `moves` moves; each session starts from its own. */
-export function remoteEndpoint(context: FactsContext, session: Session, moves: number): string {
+/** The client's outer address after it roamed `moves` times; each session starts from its own. */
+function remoteEndpoint(context: FactsContext, session: Session, moves: number): string {
   const { seed } = context;
   const bits = hash(seed, STREAM.endpoint, session.slot, Math.imul(session.index, 0x1_0003) + moves + 1);
   if (overV6(seed, session)) {
@@ -205,6 +203,29 @@ export function remoteEndpoint(context: FactsContext, session: Session, moves: n
   if (context.carrierAddresses && bits % 8 !== 0) return dotted(CARRIER + ((bits >>> 3) % 0x40_0000));
   return dotted((DOCUMENTATION[bits % 3] ?? DOCUMENTATION[0]) + 2 + ((bits >>> 8) % 252));
 }
+
+/**
+ * Both outer addresses at `timeMs`. The remote one is that of the last move, roamed or commanded; the server's own end
+ * changes by command only.
+ */
+export function endpointsAt(
+  context: FactsContext,
+  session: Session,
+  timeMs: number,
+): { readonly remoteAddress: string; readonly localAddress: string } {
+  const roamedBy = (atMs: number): number =>
+    session.roamMs > 0 ? Math.floor((atMs - session.startMs) / session.roamMs) : 0;
+  const last = session.moves.findLast(({ atMs }) => atMs <= timeMs);
+  const roamed = roamedBy(timeMs);
+  return {
+    remoteAddress:
+      last && roamedBy(last.atMs) === roamed ? last.remoteAddress : remoteEndpoint(context, session, roamed),
+    localAddress: last?.localAddress ?? localEndpoint(context, session),
+  };
+}
+
+const localEndpoint = ({ seed }: FactsContext, session: Session): string =>
+  overV6(seed, session) ? '2001:db8:ffff::1' : '192.0.2.1';
 
 const dotted = (address: number): string =>
   `${(address >>> 24) & 255}.${(address >>> 16) & 255}.${(address >>> 8) & 255}.${address & 255}`;

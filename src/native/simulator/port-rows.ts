@@ -13,7 +13,8 @@ const LOGON_MS = 1500;
 /** Idle ports see a logon that comes to nothing in one of so many intervals. */
 const ATTEMPT_INTERVAL_MS = 4000;
 const ATTEMPT_CHANCE = 1 / 500;
-const FIRST_PORT_HANDLE = 0x300;
+/** hPort of the first row; the others follow. */
+export const FIRST_PORT_HANDLE = 0x300;
 
 /** Names as Windows gives them: the number is the miniport's, not the protocol's; the letter case is not constant. */
 const DEVICES: Readonly<

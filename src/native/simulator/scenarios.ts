@@ -84,12 +84,31 @@ const ZUERICH: LinkPlan = {
   host: 'zuerich.vpn.example.com',
   pattern: { kind: 'on_demand', everyMs: 6 * MINUTE, online: [0.3, 0.7] },
 };
+/** Never connects, whoever dials. */
 const MADRID: LinkPlan = {
   ...persistent,
   name: 'Site-Madrid',
   tunnel: 'ikev2',
   host: 'madrid.vpn.example.com',
   pattern: { kind: 'failed', error: ERROR.dnsNameNotResolvable, retryMs: 45 * SECOND },
+};
+
+/** One dial by command brings it back, for a while. */
+const LISBOA: LinkPlan = {
+  ...persistent,
+  name: 'Site-Lisboa',
+  tunnel: 'ikev2',
+  host: 'lisboa.vpn.example.com',
+  pattern: { kind: 'given_up', error: ERROR.vpnTimeout, upMs: 20 * MINUTE },
+};
+/** The first dial by command fails, the second works. */
+const LODZ: LinkPlan = {
+  ...onDemand,
+  name: 'Branch Łódź',
+  tunnel: 'l2tp',
+  host: '192.0.2.77',
+  pattern: { kind: 'given_up', error: ERROR.authenticationFailure, upMs: 20 * MINUTE },
+  dials: { failures: 1 },
 };
 
 /** Links with one name each, for scenarios that need many. */
@@ -119,7 +138,7 @@ export const SCENARIOS = {
   },
   office: {
     summary:
-      'about 100 of 150 users online, logging on and off every few seconds, and 8 site links (the demo)',
+      'about 100 of 150 users online, logging on and off every few seconds, and 9 site links (the demo)',
     users: 150,
     periodMs: [5 * MINUTE, 8 * HOUR],
     jitter: 0.7,
@@ -148,13 +167,7 @@ export const SCENARIOS = {
       },
       ZUERICH,
       MADRID,
-      {
-        ...onDemand,
-        name: 'Branch Łódź',
-        tunnel: 'l2tp',
-        host: '192.0.2.77',
-        pattern: { kind: 'failed', error: ERROR.authenticationFailure, retryMs: 3 * MINUTE },
-      },
+      LODZ,
       {
         ...persistent,
         name: 'Site-Oslo',
@@ -175,6 +188,7 @@ export const SCENARIOS = {
         host: '203.0.113.80',
         pattern: { kind: 'steady' },
       },
+      LISBOA,
     ],
     ports: 128,
     uptimeMs: 11 * DAY + 7 * HOUR,

@@ -3,20 +3,33 @@
  * world in which nothing ticks. It must never be served unless asked for, and it knows its own truth for tests.
  */
 import type { Clock } from '../../model/clock.ts';
-import type { EnumPage, Handle, InfoResult, ObjectHeader, RrasApi } from '../../model/rras-api.ts';
+import type {
+  CodeResult,
+  EnumPage,
+  Handle,
+  InfoResult,
+  ObjectHeader,
+  RrasApi,
+} from '../../model/rras-api.ts';
 import {
   INVALID_HANDLE_VALUE,
   MPR_SERVER_0,
   PREFER_ALL,
   RAS_CONNECTION_OBJECT,
+  RAS_UPDATE_CONNECTION,
+  UPDATE_CONNECTION_OBJECT,
+  fieldOf,
   offsetOf,
 } from '../layout.ts';
+import { readWide } from '../fields.ts';
 import type { Arena } from './arena.ts';
 import { Heap, Ledger } from './heap.ts';
 import { ConnectionRows } from './connection-rows.ts';
 import type { FactsContext } from './facts.ts';
 import { InterfaceRows } from './interface-rows.ts';
-import { PortRows } from './port-rows.ts';
+import { FIRST_PORT_HANDLE, PortRows } from './port-rows.ts';
+import type { Session } from './session.ts';
+import type { DialFaults, SiteLink } from './site-links.ts';
 import { type Scenario, type ScenarioName, SCENARIOS, withConnections } from './scenarios.ts';
 import {
   linksAt,
@@ -45,13 +58,22 @@ export interface SimulatorOptions {
   readonly maxPageRecords?: number;
   readonly state?: ServerState;
   readonly exOnly?: boolean;
+  /** How commanded dials go, by the interface's name. */
+  readonly faults?: Readonly<Record<string, DialFaults>>;
 }
+
+/** Methods of RrasApi that change something. */
+export type ActMethod = 'interfaceConnect' | 'interfaceDisconnect' | 'updateConnection' | 'portDisconnect';
 
 export interface SimulatedServer extends RrasApi {
   /** May be changed at any time, as may `exOnly`. Sessions go on behind it. */
   state: ServerState;
   /** A server without level 4 of MprAdminConnectionEnum (before 2012): 124. */
   exOnly: boolean;
+  /** A method named here does nothing and answers this code. May be changed at any time. */
+  actCodes: Readonly<Partial<Record<ActMethod, number>>>;
+  /** How commanded dials of an interface go from now on; null: as the scenario has it. Throws if there is none. */
+  setFaults(interfaceName: string, faults: DialFaults | null): void;
   /** Blocks and handles given out and given back. */
   readonly ledger: Readonly<Ledger>;
   /** Every live session with its exact counts, at the clock's monotonicMs (now if left out). */
@@ -65,7 +87,7 @@ export interface SimulatedServer extends RrasApi {
   links(atMs?: number): TrueLink[];
 }
 
-/** The same scenario, seed and elapsed time give the same bytes, but for times of day. */
+/** The same scenario, seed, elapsed time and commands give the same bytes, but for times of day. */
 export function createSimulator(options: SimulatorOptions): SimulatedServer {
   return new Simulator(options);
 }
@@ -77,6 +99,7 @@ const NOT_SUPPORTED = 50;
 const INVALID_PARAMETER = 87;
 const INVALID_LEVEL = 124;
 const MORE_DATA = 234;
+const INVALID_TUNNELID = 837;
 const DDM_NOT_RUNNING = 903;
 const NO_SUCH_INTERFACE = 905;
 const SERVICE_NOT_ACTIVE = 1062;
@@ -99,6 +122,7 @@ class Simulator implements SimulatedServer {
   readonly missing = [];
   state: ServerState;
   exOnly: boolean;
+  actCodes: Readonly<Partial<Record<ActMethod, number>>> = {};
   readonly ledger = new Ledger();
   readonly #heap = new Heap(this.ledger);
 
@@ -135,6 +159,7 @@ class Simulator implements SimulatedServer {
       addressIndex: (session) => world.addressIndex(session.slot, session.index),
       planOf: (session) => world.links[session.slot - world.users]?.plan ?? null,
     };
+    for (const [name, faults] of Object.entries(options.faults ?? {})) this.setFaults(name, faults);
     this.#allPorts = Uint32Array.from({ length: world.ports }, (_, port) => port);
   }
 
@@ -273,6 +298,62 @@ class Simulator implements SimulatedServer {
     return Promise.resolve({ code: OK, buffer: this.#copyOf(rows.level2(link, timeMs)) });
   }
 
+  interfaceConnect(handle: Handle, interfaceHandle: Handle): Promise<CodeResult> {
+    return this.#act('interfaceConnect', this.#refusal(handle) || this.#dialRefusal(), (timeMs) => {
+      const { link, client, listed } = this.#interfaceOf(interfaceHandle, timeMs);
+      if (link) return link.connect(timeMs);
+      return client || listed ? INVALID_PARAMETER : INVALID_HANDLE;
+    });
+  }
+
+  interfaceDisconnect(handle: Handle, interfaceHandle: Handle): Promise<CodeResult> {
+    return this.#act('interfaceDisconnect', this.#refusal(handle) || this.#dialRefusal(), (timeMs) => {
+      const { link, client, listed } = this.#interfaceOf(interfaceHandle, timeMs);
+      if (link) return link.disconnect(timeMs);
+      if (client) this.#world.hangUp(client, timeMs);
+      else return listed ? INVALID_PARAMETER : INVALID_HANDLE;
+      return OK;
+    });
+  }
+
+  updateConnection(handle: Handle, connection: Handle, update: Uint8Array): Promise<CodeResult> {
+    return this.#act('updateConnection', this.#refusal(handle), (timeMs) => {
+      const bytes = Buffer.from(update);
+      const { revision, type, size } = UPDATE_CONNECTION_OBJECT;
+      const isHeader =
+        bytes.length === size && bytes.readUInt32LE(0) === (revision | (type << 8) | (size << 16));
+      if (!isHeader) return INVALID_PARAMETER;
+      const session = this.#sessionWith((each) => BigInt(each.handle) === connection);
+      if (session?.tunnel !== 'ikev2' || this.state === 'lan_only') return INVALID_TUNNELID;
+      const text = (member: string): string => {
+        const field = fieldOf(RAS_UPDATE_CONNECTION, member);
+        return readWide(bytes, field.offset, field.size);
+      };
+      this.#world.move(session, {
+        atMs: timeMs,
+        localAddress: text('wszLocalEndpointAddress'),
+        remoteAddress: text('wszRemoteEndpointAddress'),
+      });
+      return OK;
+    });
+  }
+
+  portDisconnect(handle: Handle, port: Handle): Promise<CodeResult> {
+    return this.#act('portDisconnect', this.#refusal(handle) || this.#dialRefusal(), (timeMs) => {
+      const row = Number(port) - FIRST_PORT_HANDLE;
+      if (this.#allPorts[row] === undefined) return INVALID_PARAMETER;
+      const session = this.#sessionWith((each) => each.port === row);
+      if (session) this.#world.hangUp(session, timeMs);
+      return OK;
+    });
+  }
+
+  setFaults(interfaceName: string, faults: DialFaults | null): void {
+    const link = this.#world.links.find(({ plan }) => plan.name === interfaceName);
+    if (!link) throw new Error(`there is no link ${interfaceName}`);
+    link.setFaults(faults);
+  }
+
   errorString(code: number): Promise<string | null> {
     return Promise.resolve(ERROR_TEXTS[code] ?? null);
   }
@@ -304,6 +385,33 @@ class Simulator implements SimulatedServer {
     return this.state === 'lan_only' ? DDM_NOT_RUNNING : OK;
   }
 
+  #act(method: ActMethod, refusal: number, act: (timeMs: number) => number): Promise<CodeResult> {
+    const code = refusal || this.actCodes[method];
+    if (code !== undefined && code !== OK) return Promise.resolve({ code });
+    const timeMs = this.#advance();
+    const result = act(timeMs);
+    this.#world.advance(timeMs);
+    return Promise.resolve({ code: result });
+  }
+
+  #interfaceOf(handle: Handle, timeMs: number): { link?: SiteLink; client?: Session; listed: boolean } {
+    const rows = this.#interfaceRows();
+    const link = rows.linkWith(handle);
+    if (link) return { link, listed: true };
+    const client = this.#sessionWith((each) => BigInt(each.interfaceHandle) === handle);
+    return { ...(client && { client }), listed: rows.level0(handle, timeMs, false) !== null };
+  }
+
+  /** The live session that matches; the world must be at now. */
+  #sessionWith(matches: (session: Session) => boolean): Session | null {
+    const { live, liveCount, current } = this.#world;
+    for (let i = 0; i < liveCount; i++) {
+      const session = current[live[i]!]!;
+      if (matches(session)) return session;
+    }
+    return null;
+  }
+
   /** Brings the world to now: whole milliseconds since the simulator was made. */
   #advance(): number {
     const timeMs = Math.floor(this.#clock.monotonicMs() - this.#originMs);
@@ -332,12 +440,8 @@ class Simulator implements SimulatedServer {
 
   /** The port of a live connection, or null. Multilink, with several, does not occur here. */
   #portsOf(connection: Handle): Uint32Array | null {
-    const { live, liveCount, current } = this.#world;
-    for (let i = 0; i < liveCount; i++) {
-      const session = current[live[i]!]!;
-      if (BigInt(session.handle) === connection) return Uint32Array.of(session.port);
-    }
-    return null;
+    const session = this.#sessionWith((each) => BigInt(each.handle) === connection);
+    return session && Uint32Array.of(session.port);
   }
 
   /**

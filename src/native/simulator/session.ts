@@ -28,6 +28,13 @@ export interface TrafficShape {
   readonly dormantMs: number;
 }
 
+/** A commanded move of a session's outer addresses: MprAdminUpdateConnection. */
+export interface Move {
+  readonly atMs: number;
+  readonly localAddress: string;
+  readonly remoteAddress: string;
+}
+
 export interface Session extends TrafficShape {
   readonly slot: number;
   /** The k-th session of its slot; negative ones began before the simulator. */
@@ -43,6 +50,8 @@ export interface Session extends TrafficShape {
   readonly role: Role;
   /** Index into the server's ports. */
   readonly port: number;
+  /** Commanded moves in their order, each a switch-over on top of those by `roamMs`. */
+  readonly moves: readonly Move[];
 }
 
 /** What the counters of one session say at one moment. Reused by the caller: 50,000 of them are made per call. */
@@ -82,6 +91,8 @@ export function readCounters(session: Session, timeMs: number, into: Reading): v
     // Nothing flows while the peer cannot be reached.
     age -= moves * session.dormantMs + (dormant > 0 ? dormant : 0);
   }
+  // Few sessions are ever moved; a loop over none would still cost.
+  if (session.moves.length > 0) into.switchovers += movesBy(session, timeMs);
   const cycles = Math.floor(age / session.cycleMs);
   const rest = age - cycles * session.cycleMs;
   // A smooth step in whole numbers. Rounding keeps the order of products and sums, so the results never fall.
@@ -96,6 +107,9 @@ export function readCounters(session: Session, timeMs: number, into: Reading): v
   into.transmittedFrames = Math.floor(transmitted / session.transmittedFrameSize);
   into.errors = session.framesPerError > 0 ? Math.floor(receivedFrames / session.framesPerError) : 0;
 }
+
+const movesBy = ({ moves }: Session, timeMs: number): number =>
+  moves.filter(({ atMs }) => atMs <= timeMs).length;
 
 export interface ShapeOptions {
   readonly seed: number;

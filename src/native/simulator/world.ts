@@ -1,11 +1,11 @@
 /**
  * The simulated server's truth: which session each slot has at any moment. Everything is a pure function of scenario,
- * seed and time; what is kept here is only a cache of the sessions of the moment last asked for.
+ * seed, time and the commands so far; what else is kept is only a cache of the sessions of the moment last asked for.
  */
 import type { Role, Tunnel } from '../../model/words.ts';
 import { Dice, fraction, hash, STREAM } from './random.ts';
 import type { DialTunnel, LanInterface, Scenario } from './scenarios.ts';
-import { drawShape, type Session } from './session.ts';
+import { drawShape, type Move, type Session } from './session.ts';
 import { SiteLink } from './site-links.ts';
 import { Timeline } from './timeline.ts';
 
@@ -14,6 +14,9 @@ const LINK_HANDLES = 0x0100_0000;
 const CLIENT_INTERFACES = 0x2000_0000;
 /** Users in pairs share handles; three rounds of two cannot be live at once (see handleIndex). */
 const HANDLES_PER_PAIR = 6;
+
+const UNMOVED: readonly Move[] = [];
+const keyOf = ({ slot, index }: Pick<Session, 'slot' | 'index'>): string => `${slot} ${index}`;
 
 /** A run of equal ports, in the order in which they are listed. */
 export interface PortBlock {
@@ -47,6 +50,9 @@ export class World {
   readonly #portOfSlot: Int32Array;
   /** A user slot's entry of `current` holds up to this time, exclusive. */
   readonly #until: Float64Array;
+  /** Ends of users' sessions that were hung up, and commanded moves of any; by slot and index. */
+  readonly #cutAt = new Map<string, number>();
+  readonly #moves = new Map<string, Move[]>();
 
   constructor(scenario: Scenario, seed: number) {
     this.scenario = scenario;
@@ -99,7 +105,7 @@ export class World {
   #renew(slot: number, timeMs: number): void {
     const timeline = this.#timelines[slot]!;
     const index = timeline.indexAt(timeMs);
-    const end = timeline.endOf(index);
+    const end = this.#endOf(slot, index);
     const live = timeMs < end;
     this.current[slot] = live ? this.sessionOf(slot, index) : null;
     this.#until[slot] = live ? end : timeline.startOf(index + 1);
@@ -116,22 +122,50 @@ export class World {
     if (link) return link.stateAt(timeMs).session;
     const timeline = this.#timelines[slot]!;
     const index = timeline.indexAt(timeMs);
-    return timeMs < timeline.endOf(index) ? this.sessionOf(slot, index) : null;
+    return timeMs < this.#endOf(slot, index) ? this.sessionOf(slot, index) : null;
+  }
+
+  /** Ends a live session at `timeMs`, which must be now: the slot's next one comes when it would have come. */
+  hangUp(session: Session, timeMs: number): void {
+    const link = this.links[session.slot - this.users];
+    if (link) link.disconnect(timeMs);
+    else {
+      this.#cutAt.set(keyOf(session), timeMs);
+      this.#until[session.slot] = timeMs;
+    }
+    this.advance(timeMs);
+  }
+
+  /** Moves a live session's outer addresses from now on. */
+  move(session: Session, move: Move): void {
+    const key = keyOf(session);
+    this.#moves.set(key, [...(this.#moves.get(key) ?? []), move]);
+    const link = this.links[session.slot - this.users];
+    // An object anew, so that the byte rows notice.
+    if (link) link.refresh();
+    else this.#until[session.slot] = move.atMs;
+    this.advance(move.atMs);
   }
 
   /** Sessions that live at some moment of the closed interval, oldest first. */
   *sessionsBetween(slot: number, fromMs: number, toMs: number): Generator<Session> {
-    const timeline = this.#timelineOf(slot);
-    if (!timeline) return;
+    const link = this.links[slot - this.users];
+    if (link) {
+      yield* link.sessionsBetween(fromMs, toMs);
+      return;
+    }
+    const timeline = this.#timelines[slot]!;
     const last = timeline.indexAt(toMs);
     for (let index = timeline.indexAt(fromMs); index <= last; index++) yield this.sessionOf(slot, index);
   }
 
   /** Calls that the slot's port has served since the service started. */
   callsOf(slot: number, timeMs: number): number {
-    const timeline = this.#timelineOf(slot);
-    if (!timeline) return 0;
-    return timeline.indexAt(timeMs) - timeline.indexAt(-this.scenario.uptimeMs);
+    const bootMs = -this.scenario.uptimeMs;
+    const link = this.links[slot - this.users];
+    if (link) return link.callsBetween(bootMs, timeMs);
+    const timeline = this.#timelines[slot]!;
+    return timeline.indexAt(timeMs) - timeline.indexAt(bootMs);
   }
 
   tunnelOf(slot: number): DialTunnel {
@@ -142,7 +176,10 @@ export class World {
   sessionOf(slot: number, index: number): Session {
     const { seed, scenario } = this;
     const link = this.links[slot - this.users];
-    const timeline = this.#timelineOf(slot)!;
+    const times = link?.timesOf(index) ?? {
+      startMs: this.#timelines[slot]!.startOf(index),
+      endMs: this.#endOf(slot, index),
+    };
     const tunnel = this.tunnelOf(slot);
     const role: Role = link ? 'site' : 'client';
     const handle = link
@@ -151,13 +188,13 @@ export class World {
     return {
       slot,
       index,
-      startMs: timeline.startOf(index),
-      endMs: timeline.endOf(index),
+      ...times,
       handle,
       interfaceHandle: link ? link.handle : CLIENT_INTERFACES + handle,
       tunnel,
       role,
       port: this.#portOfSlot[slot]!,
+      moves: (this.#moves.size > 0 ? this.#moves.get(keyOf({ slot, index })) : undefined) ?? UNMOVED,
       ...drawShape({
         seed,
         slot,
@@ -175,8 +212,10 @@ export class World {
     return slot < this.users ? handleIndex(slot, index) : (slot - this.users) * 2 + (index & 1);
   }
 
-  #timelineOf(slot: number): Timeline | null {
-    return slot < this.users ? this.#timelines[slot]! : this.links[slot - this.users]!.timeline;
+  /** End of a user's session, exclusive. */
+  #endOf(slot: number, index: number): number {
+    const cut = this.#cutAt.size > 0 ? this.#cutAt.get(keyOf({ slot, index })) : undefined;
+    return cut ?? this.#timelines[slot]!.endOf(index);
   }
 
   /** Every slot has a port of its own, so that no two sessions ever want the same one. */
