@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    setupFiles: ['test/setup.ts'],
     pool: 'forks',
     // Two cores: Wine and Prometheus tests time real processes, so files run one at a time next to the unit tests.
     maxWorkers: 2,

@@ -43,7 +43,12 @@ export async function serve(options: Options): Promise<void> {
   const logger = createLogger(options.log, clock);
   const simulated = config.backend === 'simulator';
   const shutdown = installShutdown(process, clock, logger);
-  const self = new SelfMetrics({ version, simulated, process: options.web.exporterMetrics });
+  const self = new SelfMetrics({
+    version,
+    simulated,
+    startedAtSeconds: clock.wallSeconds(),
+    process: options.web.exporterMetrics,
+  });
   logger.info('starting rras-exporter', {
     version,
     nodeVersion: process.version,
@@ -101,6 +106,8 @@ export async function serve(options: Options): Promise<void> {
     },
     clock,
   );
+  /** Sorting thousands of connections anew for each page of the API would hold up everybody else. */
+  let listed: { shown: View['shown']; connections: ReturnType<typeof connectionObjects> } | undefined;
   const view = (): View => views.peek(poller.snapshot(), clock.monotonicMs());
   const app = createApp({
     telemetryPath: options.web.telemetryPath,
@@ -108,6 +115,7 @@ export async function serve(options: Options): Promise<void> {
     timeoutMs,
     version,
     simulated,
+    clock,
     logger,
     pages,
     collect: (waitMs) => poller.collect(waitMs),
@@ -118,7 +126,13 @@ export async function serve(options: Options): Promise<void> {
         const { service, ...rest } = statusObject(view());
         return { version, simulated, service: service ?? null, ...rest };
       },
-      connections: () => connectionObjects(view()),
+      connections: () => {
+        const seen = view();
+        if (seen.shown === undefined || seen.shown !== listed?.shown) {
+          listed = { shown: seen.shown, connections: connectionObjects(seen) };
+        }
+        return listed.connections;
+      },
       interfaces: () => interfaceObjects(view(), nameOfCode),
     },
   });

@@ -45,7 +45,7 @@ const row = ({ name, type, labels, help }: Entry): string =>
   `| \`${name}\` | ${type} | ${labels.map((label) => `\`${label}\``).join(', ')} | ${help.replaceAll('|', '\\|')} |`;
 
 export async function metricsDoc(): Promise<string> {
-  const self = new SelfMetrics({ version: '', simulated: false, process: false });
+  const self = new SelfMetrics({ version: '', simulated: false, startedAtSeconds: 0, process: false });
   const entries: Entry[] = [
     ...CATALOGUE.map((family) => ({ ...family, labels: labelsOf(family) })),
     ...(await self.describe()),

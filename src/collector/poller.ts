@@ -72,6 +72,8 @@ export class Poller {
   readonly #sessions: SessionTable;
   readonly #portTable = new PortTable();
   readonly #interfaces = new InterfaceTable();
+  /** When the newest answer of each source came: what comes later in a poll must not make it look older. */
+  readonly #answeredAt = new Map<Source, { monotonicMs: number; wallSeconds: number }>();
   #inFlight: Promise<void> | undefined;
   #generation = 0;
   #polledAtMs = -Infinity;
@@ -216,8 +218,8 @@ export class Poller {
         stopped = true;
       if (outcome.status !== 'failed') continue;
       if (outcome.failure.kind === 'permission' && source === 'server') denied = outcome.failure;
-      // The host is down: every other source would find the same.
-      if (outcome.failure.kind === 'host') break;
+      // There is no host to ask; after one that was killed, the next source has a new one.
+      if (outcome.failure.kind === 'host_down') break;
     }
     this.#apply(outcomes, stopped, denied);
   }
@@ -231,6 +233,7 @@ export class Poller {
       return { status: 'failed', failure, report: { calls: [], pages: 0, anomalies: {}, seconds } };
     }
     const outcome = await reader.read(source);
+    this.#answeredAt.set(source, { monotonicMs: clock.monotonicMs(), wallSeconds: clock.wallSeconds() });
     if (outcome.status === 'failed' && outcome.failure.kind === 'permission') {
       state.deniedUntilMs = clock.monotonicMs() + DENIED_FOR_MS;
     }
@@ -262,7 +265,7 @@ export class Poller {
         const failure: Failure | undefined = outcome?.status === 'failed' ? outcome.failure : lastFailure;
         lastFailure = failure;
         state.status = { up: false, durationSeconds, problem: failure?.message ?? 'not read' };
-        state.problemKey = failure?.kind === 'host' ? failure.kind : state.status.problem;
+        state.problemKey = failure?.kind === 'host_down' ? failure.kind : state.status.problem;
       } else {
         const up = outcome.status === 'inapplicable' ? undefined : true;
         this.#succeed(state, { up, durationSeconds, problem: undefined }, now);
@@ -305,7 +308,7 @@ export class Poller {
     };
     const server = frameOf('server');
     if (server) {
-      const computed = wall - server.uptimeSeconds;
+      const computed = this.#answeredAt.get('server')!.wallSeconds - server.uptimeSeconds;
       const last = this.#service?.startTimeSeconds;
       const keep = last !== undefined && Math.abs(last - computed) <= START_TOLERANCE_SECONDS;
       this.#service = {
@@ -324,8 +327,7 @@ export class Poller {
         this.#service = { running: true, lanOnly: false, startTimeSeconds: undefined };
       const { seconds, pages } = outcomes.get('connections')!.report;
       this.#connections = this.#sessions.update(connections, ports, {
-        monotonicMs: now,
-        wallSeconds: wall,
+        ...this.#answeredAt.get('connections')!,
         uncertaintySeconds: seconds,
         torn: pages > 1,
       });

@@ -180,6 +180,7 @@ export class SessionTable {
       if (this.#bySlot[known.slot] === known) this.#bySlot[known.slot] = undefined;
       known.slot = slot;
       this.#bySlot[slot] = known;
+      if (known.id !== '') this.#enrollAnew(known, identity);
       known.identity = identity;
       known.connection = undefined;
       return;
@@ -274,6 +275,22 @@ export class SessionTable {
       session.user = this.#userAccount(user, domain);
       session.user.connections += 1;
     }
+  }
+
+  /** What the session moves from now on belongs to whom its record names now. */
+  #enrollAnew(session: Session, identity: ConnectionIdentity): void {
+    const { user, domain, interfaceName, interfaceType } = session.identity;
+    const same =
+      user === identity.user &&
+      domain === identity.domain &&
+      interfaceName === identity.interfaceName &&
+      interfaceType === identity.interfaceType;
+    if (same) return;
+    if (session.user) session.user.connections -= 1;
+    session.user = undefined;
+    session.link = undefined;
+    session.identity = identity;
+    this.#enroll(session);
   }
 
   #userAccount(user: string, domain: string): MutableUserAccount {

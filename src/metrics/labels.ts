@@ -103,7 +103,7 @@ export interface ViewOptions {
 const PEEK_MAX_AGE_MS = 30_000;
 /** What is shown of users beyond the limit of accounts. */
 const OTHER = 'other';
-const DEMAND_DIAL: ReadonlySet<string> = new Set(['home_router', 'full_router', 'dialout']);
+const DEMAND_DIAL: ReadonlySet<string> = new Set(['home_router', 'full_router']);
 
 export class ViewMaker {
   readonly #privacy: Privacy;

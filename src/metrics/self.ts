@@ -14,6 +14,8 @@ export interface SelfMetricsOptions {
   readonly version: string;
   /** Data is made up: shown, so that nobody takes it for a real server. */
   readonly simulated: boolean;
+  /** Unix seconds. */
+  readonly startedAtSeconds: number;
   /** Also expose the metrics of the process (process_*, nodejs_*). */
   readonly process: boolean;
 }
@@ -42,6 +44,16 @@ export class SelfMetrics {
       help: 'Whether the server is a simulation and none of its data real.',
       registers,
     }).set(options.simulated ? 1 : 0);
+    new Gauge({
+      name: 'rras_exporter_config_last_reload_successful',
+      help: 'Whether the last attempt to load the configuration succeeded.',
+      registers,
+    }).set(1);
+    new Gauge({
+      name: 'rras_exporter_config_last_reload_success_timestamp_seconds',
+      help: 'Unix time at which the configuration in use was loaded.',
+      registers,
+    }).set(options.startedAtSeconds);
     this.#calls = new Counter({
       name: 'rras_exporter_native_calls_total',
       help: 'Calls of functions of mprapi.dll.',

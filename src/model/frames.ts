@@ -159,7 +159,10 @@ export type FailureKind =
   | 'gone'
   | 'unsupported'
   | 'protocol'
+  /** The host process was killed in the middle of this. */
   | 'host'
+  /** There is no host process at the moment. */
+  | 'host_down'
   | 'internal';
 
 export interface Failure {

@@ -131,7 +131,7 @@ export class HostClient implements SourceReader, Actor {
       this.#pending = { id, source, identities: [], settle };
       return { id, source };
     });
-    return 'why' in outcome ? failed(outcome.why, this.#secondsOf(outcome, started)) : outcome;
+    return 'why' in outcome ? failed(outcome, this.#secondsOf(outcome, started)) : outcome;
   }
 
   async #act(act: ActRequest): Promise<ActResult> {
@@ -269,8 +269,9 @@ export class HostClient implements SourceReader, Actor {
   }
 }
 
-function failed(what: string, seconds: number): Extract<ReadOutcome, { status: 'failed' }> {
-  const failure: Failure = { kind: 'host', message: `${what}: ${adviceFor('host')}` };
+function failed({ why, sent }: Unanswered, seconds: number): Extract<ReadOutcome, { status: 'failed' }> {
+  const kind = sent ? 'host' : 'host_down';
+  const failure: Failure = { kind, message: `${why}: ${adviceFor(kind)}` };
   return { status: 'failed', failure, report: { ...NO_REPORT, seconds } };
 }
 

@@ -477,7 +477,8 @@ const ADVICE: Readonly<Record<FailureKind, string>> = {
   gone: 'the object no longer exists on the server',
   unsupported: 'the server does not support this call; RRAS of Windows Server 2008 R2 or later is needed',
   protocol: 'the server’s answer was not as the API promises; the next scrape tries again',
-  host: 'the next scrape starts the native host process again',
+  host: 'the native host process is started again',
+  host_down: 'a later scrape starts it again',
   internal: 'this is a defect of the exporter; please report it with this line',
 };
 export const adviceFor = (kind: FailureKind): string => ADVICE[kind];

@@ -11,6 +11,7 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  rmdirSync,
   statSync,
   unlinkSync,
   writeSync,
@@ -40,7 +41,15 @@ export function openStorage(path: string): void {
     });
   }
   if (process.platform === 'win32') {
-    if (made !== undefined) restrictOnWindows(path);
+    if (made !== undefined) {
+      try {
+        restrictOnWindows(path);
+      } catch (error) {
+        // Left open, it would pass for a good one at the next start.
+        rmdirSync(path);
+        throw error;
+      }
+    }
     return;
   }
   const stat = statSync(path);

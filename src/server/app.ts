@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import type { Express, NextFunction, Request, RequestHandler, Response } from 'express';
 import express from 'express';
+import type { Clock } from '../model/clock.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import type { Logger } from '../model/logger.ts';
 import type { ApiData } from './api.ts';
@@ -18,6 +19,7 @@ export interface AppOptions {
   readonly timeoutMs: number;
   readonly version: string;
   readonly simulated: boolean;
+  readonly clock: Clock;
   readonly logger: Logger;
   readonly pages: PageCache;
   readonly collect: (waitMs: number) => Promise<Snapshot>;
@@ -27,6 +29,8 @@ export interface AppOptions {
 }
 
 const PLAIN = 'text/plain; charset=utf-8';
+/** A reader that has not taken the page by then is cut off: it would keep others out. */
+const RESPONSE_DEADLINE_MS = 10_000;
 
 export function createApp(options: AppOptions): Express {
   const app = express();
@@ -64,6 +68,7 @@ export function createApp(options: AppOptions): Express {
     response.setHeader('Content-Type', PLAIN);
     response.end(ready ? 'RRAS Exporter is ready.\n' : 'RRAS Exporter has not read the server yet.\n');
   });
+  app.use('/api', inFlight);
   addApi(app, options.api);
   app.use((request, response) => {
     response.statusCode = 404;
@@ -126,8 +131,14 @@ async function scrape(options: AppOptions, request: Request, response: Response)
   const chunks = gzip ? [await page.gzipped()] : page.chunks;
   if (gzip) response.setHeader('Content-Encoding', 'gzip');
   response.setHeader('Content-Length', gzip ? chunks[0]!.length : page.bytes);
+  const answered = new AbortController();
+  const cutOff = (): void => void response.destroy();
+  options.clock.sleep(RESPONSE_DEADLINE_MS, answered.signal).then(cutOff, () => undefined);
+  const finished = Promise.race([once(response, 'finish'), once(response, 'close')]);
   if (request.method !== 'HEAD') await writeAll(response, chunks);
   response.end();
+  await finished;
+  answered.abort();
 }
 
 /** OpenMetrics only for who names its version 1.0.0 and prefers it; anybody else reads the text format. */

@@ -497,7 +497,7 @@ describe('N7', () => {
   it('N7 a host process that is down is one problem and one log line, whatever its message counts down', async () => {
     const { clock, reader, poller, lines } = bench();
     let seconds = 300;
-    reader.answers.server = () => failed('host', `down; it is started again in ${(seconds -= 15)} s`);
+    reader.answers.server = () => failed('host_down', `down; it is started again in ${(seconds -= 15)} s`);
     for (let i = 0; i < 10; i += 1) {
       const { sources } = await poller.collect(WAIT_MS);
       for (const source of SOURCES) {
@@ -704,5 +704,59 @@ describe('states told by outcomes', () => {
     expect(ups(snapshot)).toEqual({ ...ALL_UP, server: false });
     expect(snapshot).toMatchObject({ up: false, service: { running: false } });
     expect(snapshot.connections!.connections).toEqual([]);
+  });
+});
+
+describe('a slow or hanging source', () => {
+  it('C1 does not make what was read before it look older: no new session, nothing counted twice', async () => {
+    const { clock, reader, poller } = bench();
+    const frames = (duration: number, bytes: number) =>
+      connectionsFrame([
+        {
+          slot: 0,
+          duration,
+          receivedBytes: bytes,
+          identity: { handle: '0000000000000001', guid: '', startTicks: '' },
+        },
+      ]);
+    let step = 0;
+    reader.answers.connections = () => {
+      step += 1;
+      return ok({ ...frames(100 + (step - 1) * 15, 1_000_000 + step * 500), api: 'ex' as const });
+    };
+    reader.answers.interfaces = async () => {
+      // The interfaces take long in the second poll only.
+      if (step === 2) await clock.sleep(8_000);
+      return ok(interfacesFrame({ name: 'Site-Berlin' }));
+    };
+    const ids: string[] = [];
+    const starts: number[] = [];
+    for (let poll = 0; poll < 3; poll += 1) {
+      const startedAt = clock.monotonicMs();
+      const collecting = poller.collect(60_000);
+      await settle();
+      await clock.advance(8_000);
+      const { connections, totals } = await collecting;
+      ids.push(connections!.connections[0]!.id);
+      starts.push(connections!.startTimeSeconds[0]!);
+      expect(totals.started.reduce((sum, n) => sum + n, 0)).toBe(0);
+      await clock.advance(15_000 - (clock.monotonicMs() - startedAt));
+    }
+    expect(new Set(ids).size).toBe(1);
+    expect(new Set(starts).size).toBe(1);
+    expect(poller.snapshot().totals.sums.reduce((sum, n) => sum + n, 0)).toBe(1000);
+  });
+
+  it('H8 does not keep the sources after it from being read', async () => {
+    const { reader, poller } = bench();
+    reader.answers.connections = () => failed('host', 'reading connections took longer than 10000 ms');
+    const snapshot = await poller.collect(WAIT_MS);
+    expect(snapshot.sources).toMatchObject({
+      server: { up: true },
+      connections: { up: false },
+      ports: { up: true },
+      interfaces: { up: true },
+    });
+    expect(snapshot.interfaces).toHaveLength(1);
   });
 });

@@ -158,6 +158,7 @@ class Exporter {
       timeoutMs: 10_000,
       version: '0.0.0',
       simulated: true,
+      clock: systemClock,
       logger: SILENT,
       pages,
       collect: (waitMs) => poller.collect(waitMs),

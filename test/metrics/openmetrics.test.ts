@@ -68,7 +68,12 @@ print(sum(len(family.samples) for family in text_string_to_metric_families(page)
 
 /** What the whole program serves: the catalogue's page, the exporter's own metrics, the end mark. */
 async function wholePage(page: string): Promise<string> {
-  const self = new SelfMetrics({ version: '1.2.3', simulated: true, process: true });
+  const self = new SelfMetrics({
+    version: '1.2.3',
+    simulated: true,
+    startedAtSeconds: 1_795_000_000,
+    process: true,
+  });
   self.countRead('ports', {
     calls: [{ function: 'MprAdminPortEnum', code: 5, seconds: 0.002 }],
     pages: 1,

@@ -2,6 +2,7 @@
 import { createHmac } from 'node:crypto';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { connectionObjects, interfaceObjects, statusObject } from '../../src/metrics/api-data.ts';
 import { CATALOGUE } from '../../src/metrics/catalogue.ts';
 import type { Format } from '../../src/metrics/exposition.ts';
 import { escapeLabelValue, PageEncoder } from '../../src/metrics/exposition.ts';
@@ -24,6 +25,7 @@ const names = new Set<string>();
 const clientInterfaces = new Set<string>();
 const addresses = new Set<string>();
 let nowMs = 0;
+let logged = '';
 
 beforeAll(async () => {
   const exporter = new SimulatedExporter({ scenario: 'office', userLimit: 5000 });
@@ -38,6 +40,10 @@ beforeAll(async () => {
     await exporter.clock.advance(120_000);
   }
   nowMs = exporter.clock.monotonicMs();
+  // A server that cannot be read is what the log tells most of.
+  exporter.simulator.state = 'denied';
+  await exporter.poller.collect(10_000);
+  logged = JSON.stringify(exporter.log);
   expect([names.size, clientInterfaces.size, addresses.size].every((size) => size > 100)).toBe(true);
 });
 
@@ -56,6 +62,17 @@ function pages(privacy: Privacy, detail: 'full' | 'top' | 'none' = 'full'): stri
       Buffer.concat(new PageEncoder(CATALOGUE, { format }).encode(views.view(snapshot, nowMs))).toString(),
     ),
   );
+}
+
+/** What the API answers, as its bytes. */
+function answers(privacy: Privacy): string[] {
+  const views = new ViewMaker({ privacy, detail: 'full', limit: 10_000 });
+  return snapshots.flatMap((snapshot) => {
+    const view = views.view(snapshot, nowMs);
+    return [connectionObjects(view), interfaceObjects(view, () => undefined), statusObject(view)].map(
+      (data) => JSON.stringify(data),
+    );
+  });
 }
 
 /** Which of the texts stand on any of the pages, in whatever place. */
@@ -98,6 +115,19 @@ describe('a page of the office', () => {
       );
     },
   );
+
+  test.each(MODES)('with users %s and addresses %s hides the same in the API', (users, mode) => {
+    const texts = answers({ users, addresses: mode, key: KEY });
+    if (users === 'plain') expect(found(names, texts).length).toBeGreaterThan(100);
+    else expect(found([...names, ...clientInterfaces], texts)).toEqual([]);
+    if (mode === 'plain') expect(found(addresses, texts).length).toBeGreaterThan(100);
+    else expect(found(addresses, texts)).toEqual([]);
+  });
+
+  test('has no name and no address in the log, in any mode', () => {
+    expect(logged).toContain('source cannot be read');
+    expect(found([...names, ...clientInterfaces, ...addresses], [logged])).toEqual([]);
+  });
 
   test('hides as much of the accounts of users where connections are not shown', () => {
     for (const users of ['pseudonym', 'none'] as const) {

@@ -15,7 +15,7 @@ afterEach(() => {
 });
 
 const create = (process = false, simulated = false): SelfMetrics =>
-  new SelfMetrics({ version: '1.2.3', simulated, process });
+  new SelfMetrics({ version: '1.2.3', simulated, startedAtSeconds: 1_795_000_000, process });
 
 const readBack = async (self: SelfMetrics): Promise<ParsedFamily[]> =>
   parsePage(await self.text(), { bareHeads: true });

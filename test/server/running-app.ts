@@ -55,6 +55,7 @@ export async function startApp(parts: AppParts = {}): Promise<RunningApp> {
     timeoutMs: 10_000,
     version: '1.2.3',
     simulated: false,
+    clock,
     logger,
     pages,
     collect: () => Promise.resolve(snapshot),

@@ -171,107 +171,263 @@ describeUnderWine('the exporter on Windows', () => {
     expect([...all('compression')].sort()).toEqual([...COMPRESSIONS].sort());
   });
 
-  it('E8 falls back to EnumEx, once and for good, when level 4 answers in another layout', async () => {
-    const connection = (n: number, more = {}): string =>
-      scriptLine('connection', { wszUserName: `user${n}`, ullBytesRcved: 5_000_000_000 + n, ...more });
-    const three = connection(0) + connection(1) + connection(2);
-    const noTime = 0x1122_3344_5566_7788n;
-    const variants = {
-      'wire-1680': `${three}call MprAdminConnectionEnum wire=1680\n`,
-      'wire-1688': `${three}call MprAdminConnectionEnum wire=1688\n`,
-      'start-time':
-        connection(0) + connection(1) + connection(2, { dwConnectDuration: 60, 'level4@1136:8': noTime }),
-      device: connection(0) + connection(1) + connection(2, { 'level4@1688:4': 16 }),
-      address: connection(0) + connection(1) + connection(2, { 'level4@1204:2': 0x0401 }),
-      type: connection(0) + connection(1) + connection(2, { 'level4@4:4': 0x75006e }),
-    };
-    const exporter = await start(three);
-    const received = (page: MetricsPage) =>
-      Object.values(page.connections('user')).map(({ numbers }) => numbers['received_bytes_total']);
-    expect(received(await exporter.page())).toEqual([5_000_000_000, 5_000_000_001, 5_000_000_002]);
+  describe('one exporter over the changes of its server', () => {
+    let exporter: WindowsExporter;
+    let scripts = 0;
+    beforeAll(async () => {
+      exporter = await WindowsExporter.start(suite, suite.fake('connection\n'));
+      await exporter.page();
+    });
+    afterAll(() => exporter.program.kill());
 
-    let fallbacks = 0;
-    for (const [name, script] of Object.entries(variants)) {
-      // A stale handle makes the host connect anew, and try level 4 again.
-      exporter.fake.script(`${script}call MprAdminServerGetInfo code=1722 once=${name}\n`);
-      for (const calls of [
-        ['MprAdminConnectionEnum', 'MprAdminConnectionEnumEx'],
-        ['MprAdminConnectionEnumEx'],
-      ]) {
-        const called = await callsOf(exporter, async () => {
-          const page = await exporter.page();
-          expect(page.value('rras_up')).toBe(1);
-          // EnumEx tells the low 32 bits; the accounts add what passed before, but to a session of another duration.
-          expect(received(page).map((bytes) => bytes! % 2 ** 32)).toEqual([
-            705_032_704, 705_032_705, 705_032_706,
-          ]);
+    /** A handle that is stale once makes the host connect anew, and try level 4 again. */
+    const connectAnew = (): string => `call MprAdminServerGetInfo code=1722 once=script-${(scripts += 1)}\n`;
+    /** The first page of a server that owes nothing to the test before. */
+    async function begin(script: string): Promise<MetricsPage> {
+      exporter.fake.script(script + connectAnew());
+      return exporter.page();
+    }
+    const session = (handle: number, user: string, guid: string, startedAt: number): string =>
+      scriptLine('connection', { hConnection: handle, wszUserName: user, guid: guid.repeat(32), startedAt });
+
+    it('E8 falls back to EnumEx, once and for good, when level 4 answers in another layout', async () => {
+      const connection = (n: number, more = {}): string =>
+        scriptLine('connection', {
+          guid: `e${n}`.repeat(16),
+          wszUserName: `user${n}`,
+          ullBytesRcved: 5_000_000_000 + n,
+          ...more,
         });
-        expect(called.filter((fn) => fn.startsWith('MprAdminConnectionEnum'))).toEqual(calls);
+      const three = connection(0) + connection(1) + connection(2);
+      const noTime = 0x1122_3344_5566_7788n;
+      const variants = {
+        'wire-1680': `${three}call MprAdminConnectionEnum wire=1680\n`,
+        'wire-1688': `${three}call MprAdminConnectionEnum wire=1688\n`,
+        'start-time':
+          connection(0) + connection(1) + connection(2, { dwConnectDuration: 60, 'level4@1136:8': noTime }),
+        device: connection(0) + connection(1) + connection(2, { 'level4@1688:4': 16 }),
+        address: connection(0) + connection(1) + connection(2, { 'level4@1204:2': 0x0401 }),
+        type: connection(0) + connection(1) + connection(2, { 'level4@4:4': 0x75006e }),
+      };
+      const before = await begin(three);
+      const received = (page: MetricsPage) =>
+        Object.values(page.connections('user')).map(({ numbers }) => numbers['received_bytes_total']);
+      expect(received(before)).toEqual([5_000_000_000, 5_000_000_001, 5_000_000_002]);
+
+      let fallbacks = 0;
+      for (const script of Object.values(variants)) {
+        exporter.fake.script(script + connectAnew());
+        for (const calls of [
+          ['MprAdminConnectionEnum', 'MprAdminConnectionEnumEx'],
+          ['MprAdminConnectionEnumEx'],
+        ]) {
+          const called = await callsOf(exporter, async () => {
+            const page = await exporter.page();
+            expect(page.value('rras_up')).toBe(1);
+            // EnumEx tells the low 32 bits; the accounts add what passed before, but to a session of another duration.
+            expect(received(page).map((bytes) => bytes! % 2 ** 32)).toEqual([
+              705_032_704, 705_032_705, 705_032_706,
+            ]);
+          });
+          expect(called.filter((fn) => fn.startsWith('MprAdminConnectionEnum'))).toEqual(calls);
+        }
+        fallbacks += 1;
+        expect(anomalies(await exporter.page())).toEqual({ 'connections/bad_layout': fallbacks });
       }
-      fallbacks += 1;
-      expect(anomalies(await exporter.page())).toEqual({ 'connections/bad_layout': fallbacks });
-    }
-    expect(restarts(await exporter.page())).toEqual({ timeout: 0, crash: 0, protocol: 0 });
-    expectCleanLedgers(exporter.fake);
+      expect(restarts(await exporter.page())).toEqual({ timeout: 0, crash: 0, protocol: 0 });
+      expectCleanLedgers(exporter.fake);
+    });
+
+    it('N5 shows a service that stops and starts as a state, and new sessions on old handles as new ones', async () => {
+      const now = Math.floor(nowSeconds());
+      const ports = 'autoports idle=2\ninterface wszInterfaceName=Branch\n';
+      const first = await begin(
+        session(1, 'anna', '1', now - 900) +
+          session(2, 'bert', '0', now - 800) +
+          session(3, 'carl', '3', now - 700) +
+          ports,
+      );
+      expect(first.value('rras_connections', 'sstp', 'client')).toBe(3);
+      expect(first.value('rras_interface_up', 'Branch')).toBe(1);
+
+      exporter.fake.script('server initialized=0\ncall * code=1062\n');
+      const stopped = await exporter.page();
+      expect(stopped.value('rras_up')).toBe(1);
+      expect(sourceUp(stopped)).toEqual(ALL_UP);
+      expect(stopped.value('rras_service_running')).toBe(0);
+      expect(stopped.value('rras_server_start_time_seconds')).toBeUndefined();
+      expect(stopped.values('rras_connections')).toEqual({ 'sstp/client': 0, 'sstp/site': 0 });
+      expect(stopped.values('rras_ports_in_use')).toEqual({ sstp: 0 });
+      expect(new Set(Object.values(stopped.values('rras_ports')))).toEqual(new Set([0]));
+      expect(stopped.value('rras_users')).toBe(0);
+      expect(stopped.values('rras_interface_up')).toEqual({ Branch: 0 });
+      expect(stopped.ids()).toEqual({});
+
+      // The same people on the same handles.
+      exporter.fake.script(
+        session(1, 'anna', '4', now - 60) +
+          session(2, 'bert', '0', now - 50) +
+          session(3, 'carl', '6', now - 40) +
+          ports,
+      );
+      const second = await exporter.page();
+      expect(second.value('rras_service_running')).toBe(1);
+      expect(second.value('rras_interface_up', 'Branch')).toBe(1);
+
+      // Once more, between two scrapes, so that nobody saw it stop; carl stays.
+      exporter.fake.script(
+        session(1, 'anna', '7', now - 60) +
+          session(2, 'bert', '0', now - 20) +
+          session(3, 'carl', '6', now - 40) +
+          ports,
+      );
+      const third = await exporter.page();
+      const ids = [first, second, third].map((page) => page.ids());
+      expect(ids[2]!['carl']).toBe(ids[1]!['carl']);
+      const all = ids.flatMap((each) => Object.values(each));
+      expect(all).toHaveLength(9);
+      expect(new Set(all).size).toBe(8);
+      expectCleanLedgers(exporter.fake);
+    });
+
+    it('tells sessions on one handle apart by EnumEx too, and keeps an id when level 4 goes away', async () => {
+      const now = Math.floor(nowSeconds());
+      const before = session(1, 'anna', '1', now - 900) + session(2, 'bert', '0', now - 800);
+      const byLevel4 = (await begin(before)).ids();
+      exporter.fake.script(before + REFUSE_LEVEL_4 + connectAnew());
+      const fallback = await callsOf(exporter, async () => {
+        expect((await exporter.page()).ids()).toEqual(byLevel4);
+      });
+      expect(fallback).toContain('MprAdminConnectionEnumEx');
+      // bert's new session has no guid: only its duration can tell.
+      exporter.fake.script(
+        `${session(1, 'anna', '2', now - 900)}${session(2, 'bert', '0', now - 790)}${REFUSE_LEVEL_4}`,
+      );
+      const after = (await exporter.page()).ids();
+      expect(Object.keys(after)).toEqual(['anna', 'bert']);
+      expect(new Set([...Object.values(byLevel4), ...Object.values(after)]).size).toBe(4);
+      expect((await exporter.page()).ids()).toEqual(after);
+    });
+
+    it('N5 leaves out connections and ports of a router without remote access', async () => {
+      const page = await begin('server fLanOnlyMode=1\nconnection\nautoports\ninterface dwIfType=3\n');
+      expect(sourceUp(page)).toEqual({ server: 1, interfaces: 1 });
+      expect(page.value('rras_up')).toBe(1);
+      expect(page.value('rras_server_lan_only')).toBe(1);
+      expect(page.value('rras_service_running')).toBe(1);
+      expect(page.values('rras_interface_info')).toEqual({ 'Site 0/dedicated': 1 });
+      const families = page.families
+        .map(({ name }) => name)
+        .filter((name) => /^rras_(conn|port|users)/.test(name));
+      expect(families).toEqual([]);
+      expect(warnings(exporter)).toEqual([]);
+    });
+
+    it('N3 connects anew at once when a handle has become stale, and shows fresh data in the same scrape', async () => {
+      const before = await begin('connection\n');
+      exporter.fake.script('connection count=2\ncall MprAdminConnectionEnum code=1722 once=enumeration\n');
+      const called = await callsOf(exporter, async () => {
+        const page = await exporter.page();
+        expect(sourceUp(page)).toEqual(ALL_UP);
+        expect(page.value('rras_up')).toBe(1);
+        expect(page.timestamp).toBeGreaterThan(before.timestamp);
+        expect(Object.keys(page.ids())).toEqual(['user0', 'user1']);
+        expect(page.value('rras_exporter_native_failures_total', 'MprAdminConnectionEnum', '1722')).toBe(1);
+      });
+      expect(called).toEqual([
+        'MprAdminIsServiceInitialized',
+        'MprAdminServerGetInfo',
+        'MprAdminConnectionEnum',
+        'MprAdminDeregisterConnectionNotification',
+        'MprAdminServerDisconnect',
+        'MprAdminServerConnect',
+        'MprAdminRegisterConnectionNotification',
+        'MprAdminConnectionEnum',
+        'MprAdminPortEnum',
+        'MprAdminInterfaceEnum',
+      ]);
+      const handles = exporter.fake.calls().map(({ fn, handle }) => [fn, handle] as const);
+      const connected = handles.filter(([fn]) => fn === 'MprAdminServerConnect').map(([, handle]) => handle);
+      const [old, fresh] = connected.slice(-2);
+      expect(fresh).not.toBe(old);
+      // Nothing was called with the old one after its end: the fake counts that as an error.
+      expectCleanLedgers(exporter.fake);
+      expect(warnings(exporter)).toEqual([]);
+    });
   });
 
-  it('N1 answers in time while a native call hangs, kills the child at its deadline, and reads again', async () => {
-    const connections = 'connection count=3\nautoports idle=1\n';
-    const exporter = await start(connections, ['--collector.timeout=4s']);
-    const before = await exporter.page();
-    expect(before.value('rras_up')).toBe(1);
-    const [hostPid] = exporter.pids('native-host.js');
-    exporter.fake.script(`connection count=5\ncall MprAdminPortEnum hang once=hang\n`);
+  describe('native calls that do not come back', () => {
+    let exporter: WindowsExporter;
+    beforeAll(async () => {
+      exporter = await WindowsExporter.start(suite, suite.fake(''), ['--collector.timeout=4s']);
+    });
+    afterAll(() => exporter.program.kill());
 
-    const hungAt = performance.now();
-    const ended = exporter.program
-      .waitFor(() => !exporter.program.pids().includes(hostPid!))
-      .then(() => performance.now() - hungAt);
-    const scrapes: Scrape[] = [];
-    while (performance.now() - hungAt < 3200) scrapes.push(await exporter.scrape('0.5'));
-    // The deadline is half a second less a tenth. One scrape may meet a busy machine.
-    const times = scrapes.map(({ ms }) => ms).sort((a, b) => a - b);
-    expect(times.length).toBeGreaterThanOrEqual(5);
-    expect(times[0]).toBeGreaterThan(440);
-    expect(times.at(-2)).toBeLessThan(450 + 100);
-    expect(times.at(-1)).toBeLessThan(1000);
-    for (const { status, page } of scrapes) {
-      expect(status).toBe(200);
-      expect(page.timestamp).toBe(before.timestamp);
-      expect(page.ids()).toEqual(before.ids());
-    }
-    const killedAfter = await ended;
-    expect(killedAfter).toBeGreaterThan(3900);
-    expect(killedAfter).toBeLessThan(5000);
-    expect(exporter.log('native host process killed')).toMatchObject([{ level: 'warn', reason: 'timeout' }]);
+    it('N1 answers in time while a native call hangs, kills the child at its deadline, and reads again', async () => {
+      const connections = 'connection count=3\nautoports idle=1\n';
+      exporter.fake.script(connections);
+      const before = await exporter.page();
+      expect(before.value('rras_up')).toBe(1);
+      const [hostPid] = exporter.pids('native-host.js');
+      exporter.fake.script(`connection count=5\ncall MprAdminPortEnum hang once=hang\n`);
 
-    const after = await exporter.page();
-    expect(after.value('rras_up')).toBe(1);
-    expect(after.timestamp).toBeGreaterThan(before.timestamp);
-    expect(Object.keys(after.ids())).toHaveLength(5);
-    expect(restarts(after)).toEqual({ timeout: 1, crash: 0, protocol: 0 });
-    // The child that was killed left what it held; the new one owes nothing.
-    expect(exporter.fake.ledgers().at(-1)).toMatchObject({ live: 0, errors: [] });
-  });
+      const hungAt = performance.now();
+      const ended = exporter.program
+        .waitFor(() => !exporter.program.pids().includes(hostPid!))
+        .then(() => performance.now() - hungAt);
+      const scrapes: Scrape[] = [];
+      while (performance.now() - hungAt < 3200) scrapes.push(await exporter.scrape('0.5'));
+      // The deadline is half a second less a tenth. One scrape may meet a busy machine.
+      const times = scrapes.map(({ ms }) => ms).sort((a, b) => a - b);
+      expect(times.length).toBeGreaterThanOrEqual(5);
+      expect(times[0]).toBeGreaterThan(440);
+      expect(times.at(-2)).toBeLessThan(450 + 100);
+      expect(times.at(-1)).toBeLessThan(1000);
+      for (const { status, page } of scrapes) {
+        expect(status).toBe(200);
+        expect(page.timestamp).toBe(before.timestamp);
+        expect(page.ids()).toEqual(before.ids());
+      }
+      const killedAfter = await ended;
+      expect(killedAfter).toBeGreaterThan(3900);
+      expect(killedAfter).toBeLessThan(5000);
+      expect(exporter.log('native host process killed')).toMatchObject([
+        { level: 'warn', reason: 'timeout' },
+      ]);
 
-  it('N2 survives a crash in the DLL: each scrape is answered, and the next enumeration works', async () => {
-    const exporter = await start('connection count=3\n');
-    const before = await exporter.page();
-    exporter.fake.script('connection count=5\ncall MprAdminConnectionEnum crash once=crash\n');
+      // Joins what may be left of the enumeration that the kill ended.
+      expect((await exporter.page()).value('rras_source_up', 'server')).toBe(1);
+      const after = await exporter.page();
+      expect(after.value('rras_up')).toBe(1);
+      expect(after.timestamp).toBeGreaterThan(before.timestamp);
+      expect(Object.keys(after.ids())).toHaveLength(5);
+      expect(restarts(after)).toEqual({ timeout: 1, crash: 0, protocol: 0 });
+      // The child that was killed left what it held; the new one owes nothing.
+      expect(exporter.fake.ledgers().at(-1)).toMatchObject({ live: 0, errors: [] });
+    });
 
-    const during = await exporter.scrape();
-    expect(during.status).toBe(200);
-    expect(sourceUp(during.page)).toEqual({ server: 1, connections: 0, ports: 0, interfaces: 0 });
-    expect(during.page.value('rras_up')).toBe(0);
-    expect(during.page.ids()).toEqual(before.ids());
-    expect(exporter.log('native host process killed')).toMatchObject([{ level: 'warn', reason: 'crash' }]);
+    it('N2 survives a crash in the DLL: each scrape is answered, and the next enumeration works', async () => {
+      const restartsBefore = restarts(await exporter.page());
+      exporter.fake.script('connection count=3\n');
+      const before = await exporter.page();
+      exporter.fake.script('connection count=5\ncall MprAdminConnectionEnum crash once=crash\n');
 
-    const after = await exporter.page();
-    expect(sourceUp(after)).toEqual(ALL_UP);
-    expect(Object.keys(after.ids())).toHaveLength(5);
-    expect(restarts(after)).toEqual({ timeout: 0, crash: 1, protocol: 0 });
-    expect(exporter.fake.calls('attach')).toHaveLength(2);
-    expect(exporter.fake.ledgers().at(-1)).toMatchObject({ live: 0, errors: [] });
+      const during = await exporter.scrape();
+      expect(during.status).toBe(200);
+      expect(sourceUp(during.page)).toMatchObject({ server: 1, connections: 0 });
+      expect(during.page.value('rras_up')).toBe(0);
+      expect(during.page.ids()).toEqual(before.ids());
+      expect(exporter.log('native host process killed').at(-1)).toMatchObject({
+        level: 'warn',
+        reason: 'crash',
+      });
+
+      const after = await exporter.page();
+      expect(sourceUp(after)).toEqual(ALL_UP);
+      expect(Object.keys(after.ids())).toHaveLength(5);
+      expect(restarts(after)).toEqual({ ...restartsBefore, crash: 1 });
+      expect(exporter.fake.ledgers().at(-1)).toMatchObject({ live: 0, errors: [] });
+    });
   });
 
   it('N4 asks once and reuses the verdict when access is denied, to one part and to all', async () => {
@@ -313,128 +469,6 @@ describeUnderWine('the exporter on Windows', () => {
       },
     ]);
     expectCleanLedgers(exporter.fake);
-  });
-
-  it('N5 shows a service that stops and starts as a state, and new sessions on old handles as new ones', async () => {
-    const now = Math.floor(nowSeconds());
-    const session = (handle: number, user: string, guid: string, startedAt: number): string =>
-      scriptLine('connection', { hConnection: handle, wszUserName: user, guid: guid.repeat(32), startedAt });
-    const ports = 'autoports idle=2\ninterface wszInterfaceName=Branch\n';
-    const exporter = await start(
-      session(1, 'anna', '1', now - 900) +
-        session(2, 'bert', '0', now - 800) +
-        session(3, 'carl', '3', now - 700) +
-        ports,
-    );
-    const first = await exporter.page();
-    expect(first.value('rras_connections', 'sstp', 'client')).toBe(3);
-    expect(first.value('rras_interface_up', 'Branch')).toBe(1);
-
-    exporter.fake.script('server initialized=0\ncall * code=1062\n');
-    const stopped = await exporter.page();
-    expect(stopped.value('rras_up')).toBe(1);
-    expect(sourceUp(stopped)).toEqual(ALL_UP);
-    expect(stopped.value('rras_service_running')).toBe(0);
-    expect(stopped.value('rras_server_start_time_seconds')).toBeUndefined();
-    expect(stopped.values('rras_connections')).toEqual({ 'sstp/client': 0, 'sstp/site': 0 });
-    expect(stopped.values('rras_ports_in_use')).toEqual({ sstp: 0 });
-    expect(new Set(Object.values(stopped.values('rras_ports')))).toEqual(new Set([0]));
-    expect(stopped.value('rras_users')).toBe(0);
-    expect(stopped.values('rras_interface_up')).toEqual({ Branch: 0 });
-    expect(stopped.ids()).toEqual({});
-
-    // The same people on the same handles.
-    exporter.fake.script(
-      session(1, 'anna', '4', now - 60) +
-        session(2, 'bert', '0', now - 50) +
-        session(3, 'carl', '6', now - 40) +
-        ports,
-    );
-    const second = await exporter.page();
-    expect(second.value('rras_service_running')).toBe(1);
-    expect(second.value('rras_interface_up', 'Branch')).toBe(1);
-
-    // Once more, between two scrapes, so that nobody saw it stop; carl stays.
-    exporter.fake.script(
-      session(1, 'anna', '7', now - 60) +
-        session(2, 'bert', '0', now - 20) +
-        session(3, 'carl', '6', now - 40) +
-        ports,
-    );
-    const third = await exporter.page();
-    const ids = [first, second, third].map((page) => page.ids());
-    expect(ids[2]!['carl']).toBe(ids[1]!['carl']);
-    const all = ids.flatMap((each) => Object.values(each));
-    expect(all).toHaveLength(9);
-    expect(new Set(all).size).toBe(8);
-    expectCleanLedgers(exporter.fake);
-  });
-
-  it('tells sessions on one handle apart by EnumEx too, and keeps an id when level 4 goes away', async () => {
-    const now = Math.floor(nowSeconds());
-    const session = (handle: number, user: string, guid: string, startedAt: number): string =>
-      scriptLine('connection', { hConnection: handle, wszUserName: user, guid: guid.repeat(32), startedAt });
-    const before = session(1, 'anna', '1', now - 900) + session(2, 'bert', '0', now - 800);
-    const exporter = await start(before);
-    const byLevel4 = (await exporter.page()).ids();
-    exporter.fake.script(`${before}${REFUSE_LEVEL_4}call MprAdminServerGetInfo code=1722 once=stale\n`);
-    expect((await exporter.page()).ids()).toEqual(byLevel4);
-    expect(exporter.fake.calls('MprAdminConnectionEnumEx')).toHaveLength(1);
-    // bert's new session has no guid: only its duration can tell.
-    exporter.fake.script(
-      `${session(1, 'anna', '2', now - 900)}${session(2, 'bert', '0', now - 790)}${REFUSE_LEVEL_4}`,
-    );
-    const after = (await exporter.page()).ids();
-    expect(Object.keys(after)).toEqual(['anna', 'bert']);
-    expect(new Set([...Object.values(byLevel4), ...Object.values(after)]).size).toBe(4);
-    expect((await exporter.page()).ids()).toEqual(after);
-  });
-
-  it('N5 leaves out connections and ports of a router without remote access', async () => {
-    const exporter = await start('server fLanOnlyMode=1\nconnection\nautoports\ninterface dwIfType=3\n');
-    const page = await exporter.page();
-    expect(sourceUp(page)).toEqual({ server: 1, interfaces: 1 });
-    expect(page.value('rras_up')).toBe(1);
-    expect(page.value('rras_server_lan_only')).toBe(1);
-    expect(page.value('rras_service_running')).toBe(1);
-    expect(page.values('rras_interface_info')).toEqual({ 'Site 0/dedicated': 1 });
-    const families = page.families
-      .map(({ name }) => name)
-      .filter((name) => /^rras_(conn|port|users)/.test(name));
-    expect(families).toEqual([]);
-    expect(exporter.log().filter(({ level }) => level !== 'info')).toEqual([]);
-  });
-
-  it('N3 connects anew at once when a handle has become stale, and shows fresh data in the same scrape', async () => {
-    const exporter = await start('connection\n');
-    const before = await exporter.page();
-    exporter.fake.script('connection count=2\ncall MprAdminConnectionEnum code=1722 once=stale\n');
-    const called = await callsOf(exporter, async () => {
-      const page = await exporter.page();
-      expect(sourceUp(page)).toEqual(ALL_UP);
-      expect(page.value('rras_up')).toBe(1);
-      expect(page.timestamp).toBeGreaterThan(before.timestamp);
-      expect(Object.keys(page.ids())).toEqual(['user0', 'user1']);
-      expect(page.value('rras_exporter_native_failures_total', 'MprAdminConnectionEnum', '1722')).toBe(1);
-    });
-    expect(called).toEqual([
-      'MprAdminIsServiceInitialized',
-      'MprAdminServerGetInfo',
-      'MprAdminConnectionEnum',
-      'MprAdminDeregisterConnectionNotification',
-      'MprAdminServerDisconnect',
-      'MprAdminServerConnect',
-      'MprAdminRegisterConnectionNotification',
-      'MprAdminConnectionEnum',
-      'MprAdminPortEnum',
-      'MprAdminInterfaceEnum',
-    ]);
-    const handles = exporter.fake.calls().map(({ fn, handle }) => [fn, handle] as const);
-    const [old, fresh] = handles.filter(([fn]) => fn === 'MprAdminServerConnect').map(([, handle]) => handle);
-    expect(fresh).not.toBe(old);
-    // Nothing was called with the old one after its end: the fake counts that as an error.
-    expectCleanLedgers(exporter.fake);
-    expect(exporter.log('source cannot be read')).toEqual([]);
   });
 
   /** The DLL takes effect for programs that start while `use` runs. */
