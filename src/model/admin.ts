@@ -75,3 +75,57 @@ export interface GuardPolicy {
   readonly attemptTimeoutMs: number;
   readonly dryRun: boolean;
 }
+
+/** How an alert's label is compared, as Alertmanager writes matchers: a regular expression matches the whole value. */
+export const MATCH_OPERATORS = ['=', '!=', '=~', '!~'] as const;
+export interface LabelMatcher {
+  readonly label: string;
+  readonly operator: (typeof MATCH_OPERATORS)[number];
+  /** Of `=~` and `!~` in the syntax of RE2. */
+  readonly value: string;
+}
+
+/** What an alert may trigger. */
+export interface HookRule {
+  readonly name: string;
+  /** All must match. */
+  readonly matchers: readonly LabelMatcher[];
+  readonly action: ActionName;
+  /** Label of the alert that names the target: an interface, or the id of a connection. */
+  readonly targetLabel: string;
+  /** Executed attempts for one alert, until it fires anew. */
+  readonly maxAttempts: number;
+  /** As in the policy, for this rule; undefined: the policy's. */
+  readonly cooldownMs: number | undefined;
+  readonly cooldownMaxMs: number | undefined;
+  readonly dryRun: boolean | undefined;
+  /** Also act on the alerts of a notification that left some out. */
+  readonly allowTruncated: boolean;
+}
+
+export interface GrafanaHook {
+  /** Shared with Grafana. */
+  readonly secret: Uint8Array;
+  readonly signatureHeader: string;
+  readonly timestampHeader: string;
+  /** A signature older or newer than this is refused. */
+  readonly maxAgeMs: number;
+  /** Globs of interfaces that its alerts may concern. */
+  readonly interfaces: readonly string[];
+}
+
+/** All that the configuration says of actions. */
+export interface AdminConfig {
+  readonly tokens: readonly TokenGrant[];
+  readonly clientCertificates: readonly CertificateGrant[];
+  /** Without TLS on other listeners than loopback. */
+  readonly allowPlainHttp: boolean;
+  readonly guards: GuardPolicy;
+  readonly hooks: {
+    /** Actions that rules may name. */
+    readonly allowActions: readonly ActionName[];
+    readonly rules: readonly HookRule[];
+    /** Undefined: the route takes tokens only. */
+    readonly grafana: GrafanaHook | undefined;
+  };
+}
