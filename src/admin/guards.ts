@@ -25,7 +25,7 @@ export interface InterfaceMemory {
 export interface GuardState {
   readonly paused: boolean;
   readonly interfaces: ReadonlyMap<string, InterfaceMemory>;
-  /** Names of interfaces with an action under way. */
+  /** `targetKey` of each action under way. */
   readonly busy: ReadonlySet<string>;
   /** Tokens left in the bucket at `bucketAtMs`. */
   readonly bucketTokens: number;
@@ -36,6 +36,8 @@ export interface GuardRequest {
   readonly action: ActionName;
   /** Name of the interface that the action concerns; undefined for connections of clients. */
   readonly interfaceName: string | undefined;
+  /** What two actions must not be done to at once. */
+  readonly targetKey: string;
   /** New outer addresses of `update_endpoint`. */
   readonly addresses: readonly string[];
   /** Guards to pass, granted before. */
@@ -53,6 +55,8 @@ export interface Verdict {
   readonly reason: string;
   /** When it may be worth asking again. */
   readonly retryAfterSeconds?: number;
+  /** With `busy`: not this target is, but too many others are. */
+  readonly crowded?: boolean;
 }
 
 /** Decides in the contract's order: lists first, so that nobody learns the state of what is not theirs. */
@@ -63,7 +67,7 @@ export function judge(
   policy: GuardPolicy,
   nowMs: number,
 ): Verdict {
-  const { interfaceName: name } = request;
+  const { interfaceName: name, targetKey } = request;
   if (name !== undefined && !isAllowed(name, policy)) {
     return { decision: 'denied', reason: 'the policy does not allow actions on this interface' };
   }
@@ -72,11 +76,12 @@ export function judge(
     return { decision: 'denied', reason: 'the policy does not allow this endpoint address' };
   }
   if (state.paused) return { decision: 'paused', reason: 'all actions are paused' };
-  if (name !== undefined && state.busy.has(name)) {
-    return { decision: 'busy', reason: 'an action on this interface is under way', retryAfterSeconds: 5 };
+  if (state.busy.has(targetKey)) {
+    return { decision: 'busy', reason: 'an action on this target is under way', retryAfterSeconds: 5 };
   }
   if (state.busy.size >= policy.maxConcurrent) {
-    return { decision: 'busy', reason: `${state.busy.size} actions are under way`, retryAfterSeconds: 5 };
+    const reason = `${state.busy.size} actions are under way`;
+    return { decision: 'busy', reason, retryAfterSeconds: 5, crowded: true };
   }
   const passes = (guard: Overridable): boolean => request.override.includes(guard);
   const memory = name === undefined ? undefined : state.interfaces.get(name);
@@ -116,7 +121,11 @@ export function isAllowed(name: string, { allow, deny }: GuardPolicy): boolean {
 }
 
 /** Tokens in the bucket now: it fills with `rateBurst` tokens in `ratePerMs`. */
-export function tokensAt(state: GuardState, { rateBurst, ratePerMs }: GuardPolicy, nowMs: number): number {
+export function tokensAt(
+  state: Pick<GuardState, 'bucketTokens' | 'bucketAtMs'>,
+  { rateBurst, ratePerMs }: GuardPolicy,
+  nowMs: number,
+): number {
   const filled = ((nowMs - state.bucketAtMs) / ratePerMs) * rateBurst;
   return Math.min(rateBurst, state.bucketTokens + Math.max(0, filled));
 }

@@ -93,6 +93,18 @@ export function cleanText(text: string): string {
   return text.toWellFormed().replace(CONTROL, '\ufffd');
 }
 
+/** Names that become equal when cleaned get a number, so that no two interfaces share a series. */
+export function shownInterfaceNames(statuses: readonly Pick<InterfaceStatus, 'name'>[]): string[] {
+  const taken = new Set<string>();
+  return statuses.map(({ name: rawName }) => {
+    const clean = cleanText(rawName);
+    let name = clean;
+    for (let n = 2; taken.has(name); n += 1) name = `${clean} (${n})`;
+    taken.add(name);
+    return name;
+  });
+}
+
 export interface ViewOptions {
   readonly privacy: Privacy;
   readonly detail: Detail;
@@ -212,14 +224,10 @@ export class ViewMaker {
     return visible;
   }
 
-  /** Names that become equal when cleaned get a number, so that no two interfaces share a series. */
   #showInterfaces(statuses: readonly InterfaceStatus[], links: Snapshot['links']): VisibleInterface[] {
-    const taken = new Set<string>();
-    return statuses.map(({ name: rawName, ...status }) => {
-      const clean = cleanText(rawName);
-      let name = clean;
-      for (let n = 2; taken.has(name); n += 1) name = `${clean} (${n})`;
-      taken.add(name);
+    const names = shownInterfaceNames(statuses);
+    return statuses.map(({ name: rawName, ...status }, i) => {
+      const name = names[i]!;
       const traffic = links.get(rawName);
       const none = DEMAND_DIAL.has(status.type) ? 0 : undefined;
       return {

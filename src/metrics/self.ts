@@ -2,6 +2,8 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { ReadReport } from '../model/frames.ts';
 import type { Source } from '../model/words.ts';
+import type { AdminState } from './admin-metrics.ts';
+import { AdminMetrics } from './admin-metrics.ts';
 
 /** prom-client's gauges that are named like counters. */
 const MISNAMED = [
@@ -9,6 +11,9 @@ const MISNAMED = [
   'nodejs_active_handles_total',
   'nodejs_active_requests_total',
 ];
+
+/** NO_ERROR, ERROR_MORE_DATA, PENDING. */
+const SUCCESSES: ReadonlySet<number> = new Set([0, 234, 600]);
 
 export interface SelfMetricsOptions {
   readonly version: string;
@@ -62,7 +67,7 @@ export class SelfMetrics {
     });
     this.#failures = new Counter({
       name: 'rras_exporter_native_failures_total',
-      help: 'Calls of functions of mprapi.dll that returned neither NO_ERROR nor ERROR_MORE_DATA, by their code.',
+      help: 'Calls of functions of mprapi.dll that returned neither NO_ERROR, ERROR_MORE_DATA nor PENDING, by their code.',
       labelNames: ['function', 'code'],
       registers,
     });
@@ -108,14 +113,23 @@ export class SelfMetrics {
     }
   }
 
-  countRead(source: Source, report: ReadReport): void {
-    for (const call of report.calls) {
+  /** Also the metrics of the guarded actions, from now on. */
+  admin(state: AdminState): AdminMetrics {
+    return new AdminMetrics(this.#registry, state);
+  }
+
+  countCalls({ calls }: ReadReport): void {
+    for (const call of calls) {
       this.#calls.inc({ function: call.function });
       this.#durations.observe({ function: call.function }, call.seconds);
-      if (call.code !== 0 && call.code !== 234) {
+      if (!SUCCESSES.has(call.code)) {
         this.#failures.inc({ function: call.function, code: String(call.code) });
       }
     }
+  }
+
+  countRead(source: Source, report: ReadReport): void {
+    this.countCalls(report);
     this.#pages.inc({ source }, report.pages);
     for (const [reason, count] of Object.entries(report.anomalies))
       this.#anomalies.inc({ source, reason }, count);

@@ -129,3 +129,124 @@ export interface AdminConfig {
     readonly grafana: GrafanaHook | undefined;
   };
 }
+
+/**
+ * The life of an action: requested -> denied, or intended (the audit log has it) -> acting -> verifying -> ended. Nobody
+ * knows of an `unknown` one whether it was carried out.
+ */
+export const ACTION_STATES = [
+  'requested',
+  'denied',
+  'intended',
+  'acting',
+  'verifying',
+  'succeeded',
+  'failed',
+  'unknown',
+] as const;
+export type ActionState = (typeof ACTION_STATES)[number];
+export const ENDED_STATES = ['succeeded', 'failed', 'unknown'] as const satisfies readonly ActionState[];
+
+/** What an action is done to: an interface by its name as the server has it, a connection by its id. */
+export interface ActionTarget {
+  /** Also of a connection that belongs to a demand-dial interface. */
+  readonly interface?: string;
+  readonly connection?: string;
+}
+
+/** The alert that an action answers. */
+export interface ActionAlert {
+  readonly rule: string;
+  readonly fingerprint: string;
+  readonly startsAt: string;
+}
+
+/** How an action ended. */
+export interface ActionEnd {
+  /** As the native side tells it, or what the verification found. */
+  readonly result: string;
+  /** For people. */
+  readonly message: string;
+  /** The native call that decided. */
+  readonly function: string | null;
+  readonly code: number | null;
+  readonly codeName: string | null;
+  /** dwLastError of the interface when it was looked at last. */
+  readonly interfaceLastError: number | null;
+  readonly interfaceLastErrorName: string | null;
+  /** From the native call to the verdict. */
+  readonly seconds: number;
+}
+
+/** What was asked, decided, done and verified. Times are Unix seconds. */
+export interface ActionRecord {
+  readonly id: string;
+  readonly action: ActionName;
+  readonly target: ActionTarget;
+  /** Name of the token or certificate, or `grafana`. */
+  readonly actor: string;
+  readonly route: string;
+  readonly reason: string;
+  readonly force: boolean;
+  readonly override: readonly Overridable[];
+  readonly alert: ActionAlert | undefined;
+  readonly decision: Decision;
+  readonly decisionReason: string;
+  readonly state: ActionState;
+  readonly requestedAt: number;
+  readonly history: readonly { readonly state: ActionState; readonly time: number }[];
+  readonly outcome: ActionEnd | undefined;
+}
+
+/** Whether actions are stopped. Times are Unix seconds. */
+export interface PauseState {
+  readonly paused: boolean;
+  readonly reason: string;
+  readonly actor: string;
+  readonly since: number | undefined;
+  /** undefined: until somebody resumes. */
+  readonly until: number | undefined;
+  /** False: a restart would not know of it. */
+  readonly persisted: boolean;
+}
+
+/** New outer addresses of a connection, both of one family. */
+export interface Endpoint {
+  /** Index of the server's IP interface to move to. */
+  readonly interfaceIndex: number;
+  readonly localAddress: string;
+  readonly remoteAddress: string;
+}
+
+/** What came of a request. */
+export interface ActionAnswer {
+  readonly decision: Decision;
+  /** For people. */
+  readonly reason: string;
+  readonly retryAfterSeconds?: number;
+  /** What was asked, as it stands now; undefined if it came to nothing that is kept. */
+  readonly action?: ActionRecord;
+  /** With `gone`: the server cannot be read, or has no such thing. */
+  readonly missing?: 'target' | 'server';
+  /** With `busy`: not the target is, but too many others are. */
+  readonly crowded?: boolean;
+  /** With `invalid`: the idempotency key stands for another request. */
+  readonly reused?: boolean;
+}
+
+/** What was decided on an alert. */
+export interface AlertDecision {
+  readonly fingerprint: string;
+  /** undefined: none matches. */
+  readonly rule: string | undefined;
+  readonly decision: Decision;
+  readonly reason: string;
+  readonly actionId?: string;
+}
+
+export interface HookAnswer {
+  /** One for each alert, in their order. */
+  readonly alerts: readonly AlertDecision[];
+  /** Something passing stood in the way of some: the sender is to send them again. */
+  readonly retry: boolean;
+}

@@ -11,3 +11,11 @@ export class UsageError extends Error {
     this.hint = hint;
   }
 }
+
+/** The configuration file, alone or together with the flags, cannot be used. */
+export class ConfigFileError extends UsageError {
+  constructor(message: string, hint = '') {
+    super(message, hint);
+    this.name = 'ConfigFileError';
+  }
+}

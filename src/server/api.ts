@@ -1,6 +1,7 @@
 /** The current snapshot as JSON under /api/v1, in the envelope of the Prometheus API, with what the view may show. */
 import type { Express, Request, Response } from 'express';
-import type { InterfaceState } from '../model/words.ts';
+import { z } from 'zod';
+import { INTERFACE_STATES } from '../model/words.ts';
 
 /** A page of a list; `nextCursor` is absent on the last one. */
 export interface Paged<T> {
@@ -8,65 +9,61 @@ export interface Paged<T> {
   readonly nextCursor?: string;
 }
 
-export interface ApiConnection {
-  readonly connection: string;
-  readonly user: string;
-  readonly domain: string;
-  readonly computer: string;
-  readonly interface: string;
-  readonly interfaceType: string;
-  readonly tunnel: string;
-  readonly role: string;
-  readonly auth: string;
-  readonly encryption: string;
-  readonly compression: string;
-  readonly tunnelAddress: string;
-  readonly tunnelAddressV6: string;
-  readonly remoteAddress: string;
-  readonly localAddress: string;
-  /** Unix seconds. */
-  readonly startTime: number;
-  readonly dormant: boolean;
-  readonly receivedBytes: number;
-  readonly transmittedBytes: number;
-  readonly receivedFrames: number;
-  readonly transmittedFrames: number;
-  readonly switchovers: number;
-  /** Only kinds that are not 0. */
-  readonly errors: Readonly<Record<string, number>>;
-}
+const unixSeconds = z.number().describe('Unix time in seconds.');
 
-export interface ApiInterface {
-  readonly interface: string;
-  readonly interfaceType: string;
-  readonly enabled: boolean;
-  readonly persistent: boolean | null;
-  readonly state: InterfaceState;
-  readonly unreachableReasons: readonly string[];
-  readonly lastError: number;
-  /** Symbolic name of `lastError`; null if it is 0 or has none. */
-  readonly lastErrorName: string | null;
-  /** Unix seconds; null until a change was seen. */
-  readonly stateChangeTime: number | null;
-}
+export const connectionObject = z.object({
+  connection: z.string().describe('The join key of the metrics: 16 hexadecimal digits.'),
+  user: z.string(),
+  domain: z.string(),
+  computer: z.string(),
+  interface: z.string(),
+  interfaceType: z.string(),
+  tunnel: z.string(),
+  role: z.string(),
+  auth: z.string(),
+  encryption: z.string(),
+  compression: z.string(),
+  tunnelAddress: z.string(),
+  tunnelAddressV6: z.string(),
+  remoteAddress: z.string(),
+  localAddress: z.string(),
+  startTime: unixSeconds,
+  dormant: z.boolean(),
+  receivedBytes: z.number(),
+  transmittedBytes: z.number(),
+  receivedFrames: z.number(),
+  transmittedFrames: z.number(),
+  switchovers: z.number(),
+  errors: z.record(z.string(), z.number()).describe('Only kinds that are not 0.'),
+});
+export type ApiConnection = Readonly<z.infer<typeof connectionObject>>;
 
-export interface ApiStatus {
-  readonly version: string;
-  readonly simulated: boolean;
-  readonly up: boolean;
-  /** Unix seconds; 0 before the first. */
-  readonly snapshotTime: number;
-  readonly service: {
-    readonly running: boolean;
-    readonly lanOnly: boolean;
-    readonly startTime: number | null;
-  } | null;
-  readonly sources: Readonly<
-    Record<string, { readonly up: boolean | null; readonly problem: string | null }>
-  >;
-  readonly connections: number | null;
-  readonly hiddenConnections: number | null;
-}
+export const interfaceObject = z.object({
+  interface: z.string(),
+  interfaceType: z.string(),
+  enabled: z.boolean(),
+  persistent: z.boolean().nullable(),
+  state: z.enum([...INTERFACE_STATES, 'unknown']),
+  unreachableReasons: z.array(z.string()),
+  lastError: z.int(),
+  lastErrorName: z.string().nullable().describe('Symbolic name of lastError; null if it is 0 or has none.'),
+  stateChangeTime: unixSeconds.nullable().describe('Unix time in seconds; null until a change was seen.'),
+});
+export type ApiInterface = Readonly<z.infer<typeof interfaceObject>>;
+
+export const statusObject = z.object({
+  version: z.string(),
+  simulated: z.boolean(),
+  up: z.boolean(),
+  snapshotTime: unixSeconds.describe('Unix time in seconds; 0 before the first.'),
+  service: z
+    .object({ running: z.boolean(), lanOnly: z.boolean(), startTime: unixSeconds.nullable() })
+    .nullable(),
+  sources: z.record(z.string(), z.object({ up: z.boolean().nullable(), problem: z.string().nullable() })),
+  connections: z.number().nullable(),
+  hiddenConnections: z.number().nullable(),
+});
+export type ApiStatus = Readonly<z.infer<typeof statusObject>>;
 
 /** What the routes answer with, made anew for each request. */
 export interface ApiData {
@@ -81,7 +78,7 @@ const DEFAULT_LIMIT = 1000;
 const MAX_LIMIT = 10_000;
 const MAX_CURSOR = 1024;
 
-export function addApi(app: Express, data: ApiData): void {
+export function addApi(app: Express, data: ApiData, openApi: object): void {
   app.get('/api/v1/status', (_request, response) => succeed(response, data.status()));
   app.get('/api/v1/connections', (request, response) =>
     sendPage(request, response, data.connections(), (each) => each.connection),
@@ -89,7 +86,9 @@ export function addApi(app: Express, data: ApiData): void {
   app.get('/api/v1/interfaces', (request, response) =>
     sendPage(request, response, data.interfaces(), (each) => each.interface),
   );
-  app.all(['/api/v1/status', '/api/v1/connections', '/api/v1/interfaces'], (_request, response) => {
+  app.get('/api/v1/openapi.json', (_request, response) => void response.json(openApi));
+  const paths = ['status', 'connections', 'interfaces', 'openapi.json'].map((name) => `/api/v1/${name}`);
+  app.all(paths, (_request, response) => {
     response.setHeader('Allow', 'GET, HEAD');
     refuse(response, 405, 'bad_data', 'only GET and HEAD are allowed here');
   });
@@ -101,40 +100,48 @@ export function succeed(response: Response, data: unknown, status = 200): void {
   response.json({ status: 'success', data });
 }
 
-export function refuse(response: Response, status: number, errorType: string, error: string): void {
+/** `data`: what is known all the same. */
+export function refuse(
+  response: Response,
+  status: number,
+  errorType: string,
+  error: string,
+  data?: unknown,
+): void {
   response.status(status).setHeader('Cache-Control', 'no-store');
-  response.json({ status: 'error', errorType, error });
+  response.json({ status: 'error', errorType, error, data });
 }
 
-/** Items behind the cursor, which is the key of the last one that was sent: lists that change skip nothing. */
-function sendPage<T>(
+/**
+ * Items behind the cursor, which is the key of the last one that was sent: lists that change skip nothing. They are in
+ * the order of their keys, or in the opposite one. False: the request was refused.
+ */
+export function sendPage<T>(
   request: Request,
   response: Response,
   all: readonly T[],
   keyOf: (item: T) => string,
-): void {
+  order: 'ascending' | 'descending' = 'ascending',
+): boolean {
   const { limit: limitText = String(DEFAULT_LIMIT), cursor = '', ...unknown } = request.query;
+  const bad = (error: string): false => {
+    refuse(response, 400, 'bad_data', error);
+    return false;
+  };
   const [stray] = Object.keys(unknown);
   if (stray !== undefined) {
-    refuse(
-      response,
-      400,
-      'bad_data',
-      `unknown parameter ${JSON.stringify(stray.slice(0, 100))}; known: limit, cursor`,
-    );
-    return;
+    return bad(`unknown parameter ${JSON.stringify(stray.slice(0, 100))}; known: limit, cursor`);
   }
   const limit = typeof limitText === 'string' && /^\d{1,6}$/.test(limitText) ? Number(limitText) : 0;
-  if (limit < 1 || limit > MAX_LIMIT) {
-    refuse(response, 400, 'bad_data', `limit: expected a whole number from 1 to ${MAX_LIMIT}`);
-    return;
-  }
+  if (limit < 1 || limit > MAX_LIMIT) return bad(`limit: expected a whole number from 1 to ${MAX_LIMIT}`);
   if (typeof cursor !== 'string' || cursor.length > MAX_CURSOR) {
-    refuse(response, 400, 'bad_data', 'cursor: expected the nextCursor of the page before');
-    return;
+    return bad('cursor: expected the nextCursor of the page before');
   }
-  const start = cursor === '' ? 0 : all.findIndex((item) => keyOf(item) > cursor);
+  const isBehind = (item: T): boolean =>
+    order === 'ascending' ? keyOf(item) > cursor : keyOf(item) < cursor;
+  const start = cursor === '' ? 0 : all.findIndex(isBehind);
   const items = start === -1 ? [] : all.slice(start, start + limit);
   const more = start !== -1 && start + limit < all.length;
   succeed(response, { items, ...(more ? { nextCursor: keyOf(items.at(-1)!) } : {}) } satisfies Paged<T>);
+  return true;
 }

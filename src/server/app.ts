@@ -5,6 +5,8 @@ import express from 'express';
 import type { Clock } from '../model/clock.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import type { Logger } from '../model/logger.ts';
+import type { AdminRoutes } from './admin.ts';
+import { addAdmin } from './admin.ts';
 import type { ApiData } from './api.ts';
 import { addApi } from './api.ts';
 import { LANDING_CSP, landingPage } from './landing-page.ts';
@@ -26,6 +28,19 @@ export interface AppOptions {
   readonly snapshot: () => Snapshot;
   readonly ready: () => boolean;
   readonly api: ApiData;
+  /** The OpenAPI document. */
+  readonly openApi: object;
+  /** Absent: there is no admin API. */
+  readonly admin?: AdminRoutes;
+  /** Of the web configuration. */
+  readonly security?: WebHandlers;
+}
+
+/** What stands before the routes. */
+export interface WebHandlers {
+  readonly limit: RequestHandler;
+  readonly headers: RequestHandler;
+  readonly basicAuth: RequestHandler;
 }
 
 const PLAIN = 'text/plain; charset=utf-8';
@@ -41,6 +56,11 @@ export function createApp(options: AppOptions): Express {
     response.setHeader('X-Content-Type-Options', 'nosniff');
     next();
   });
+  const { admin, security } = options;
+  if (security) app.use(security.limit, security.headers);
+  // A token or a signature stands in for the password there, so that these routes come before it is asked for.
+  if (admin) addAdmin(app, admin);
+  if (security) app.use(security.basicAuth);
   const inFlight = limit(options.maxRequests);
 
   get(app, options.telemetryPath, inFlight, (request, response) => scrape(options, request, response));
@@ -69,7 +89,7 @@ export function createApp(options: AppOptions): Express {
     response.end(ready ? 'RRAS Exporter is ready.\n' : 'RRAS Exporter has not read the server yet.\n');
   });
   app.use('/api', inFlight);
-  addApi(app, options.api);
+  addApi(app, options.api, options.openApi);
   app.use((request, response) => {
     response.statusCode = 404;
     response.setHeader('Content-Type', PLAIN);
@@ -78,6 +98,14 @@ export function createApp(options: AppOptions): Express {
   });
   // Express knows an error handler by its four parameters.
   app.use((error: unknown, _request: Request, response: Response, next: NextFunction) => {
+    // What the path of a request is encoded in is no defect of ours.
+    const isMalformed = error instanceof URIError && !response.headersSent;
+    if (isMalformed) {
+      response.statusCode = 400;
+      response.setHeader('Content-Type', PLAIN);
+      response.end('The path is not properly percent-encoded.\n');
+      return;
+    }
     options.logger.error('request failed', { error });
     if (response.headersSent) {
       next(error);

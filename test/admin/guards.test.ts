@@ -24,6 +24,7 @@ const POLICY: GuardPolicy = {
 const REQUEST: GuardRequest = {
   action: 'reconnect',
   interfaceName: 'Site-Berlin',
+  targetKey: 'Site-Berlin',
   addresses: [],
   override: [],
   dryRun: undefined,

@@ -62,6 +62,7 @@ export async function startApp(parts: AppParts = {}): Promise<RunningApp> {
     snapshot: () => snapshot,
     ready: () => true,
     api: NOTHING,
+    openApi: {},
     ...given,
   });
   const listener: Listener = await listen({ host: '127.0.0.1', port: 0 }, app);

@@ -1,0 +1,212 @@
+/**
+ * Decides on alerts: which rule one falls under, whether it was answered before, and what the guards say. Deliveries come
+ * at least once, and often; what is done for an alert is done at most `maxAttempts` times, after failures only.
+ */
+import type { ActionAnswer, AlertDecision, Decision, Grant, HookAnswer, HookRule } from '../model/admin.ts';
+import type { Logger } from '../model/logger.ts';
+import type { Clock } from '../model/clock.ts';
+import type { Snapshot } from '../model/snapshot.ts';
+import { covers } from './access.ts';
+import type { Actions, Order } from './actions.ts';
+import type { Alert, Delivery } from './hooks/alerts.ts';
+import { attemptKey } from './hooks/attempt-key.ts';
+import type { RuleBook } from './hooks/rules.ts';
+import { targetOf } from './hooks/rules.ts';
+import type { Ledger } from './ledger.ts';
+
+export interface RemediationOptions {
+  readonly rules: RuleBook;
+  readonly actions: Actions;
+  readonly ledger: Ledger;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** A fresh one. */
+  readonly snapshot: () => Promise<Snapshot>;
+  /** The server's name of an interface, of which alerts know what is shown. */
+  readonly interfaceNamed: (shown: string, snapshot: Snapshot) => string;
+  readonly onDecided: (rule: string, decision: Decision) => void;
+}
+
+/** Actions that wait until fewer are under way. */
+const QUEUE_LIMIT = 100;
+/** Alerts whose last decision is known, so that the audit log need not say the same again. */
+const REMEMBERED = 20_000;
+/** Alerts that one line of the audit log tells of. */
+const MAX_TOLD = 50;
+
+interface Waiting {
+  readonly order: Order;
+  readonly rule: HookRule;
+}
+
+export class Remediation {
+  readonly #options: RemediationOptions;
+  /** By attempt key, first come first served. */
+  readonly #queue = new Map<string, Waiting>();
+  readonly #lastDecisions = new Map<string, Decision>();
+  #draining = false;
+
+  constructor(options: RemediationOptions) {
+    this.#options = options;
+  }
+
+  get waiting(): number {
+    return this.#queue.size;
+  }
+
+  async decide(delivery: Delivery, caller: Grant, route: string): Promise<HookAnswer> {
+    const snapshot = await this.#options.snapshot();
+    const alerts: AlertDecision[] = [];
+    const told: Record<string, string>[] = [];
+    const counts: Partial<Record<Decision, number>> = {};
+    let retry = false;
+    for (const alert of delivery.alerts) {
+      const decided =
+        'problem' in alert
+          ? {
+              fingerprint: alert.fingerprint ?? '',
+              rule: undefined,
+              decision: 'invalid' as const,
+              reason: alert.problem,
+            }
+          : await this.#decideOne(alert, delivery, caller, route, snapshot);
+      if ('retry' in decided && decided.retry) retry = true;
+      const { fingerprint, rule, decision, reason } = decided;
+      const actionId = 'actionId' in decided ? decided.actionId : undefined;
+      alerts.push({ fingerprint, rule, decision, reason, ...(actionId !== undefined && { actionId }) });
+      counts[decision] = (counts[decision] ?? 0) + 1;
+      if (this.#isNew(alert, rule, decision) && told.length < MAX_TOLD) {
+        told.push({ fingerprint, rule: rule ?? '', decision });
+      }
+    }
+    if (told.length > 0) {
+      const { source, receiver } = delivery;
+      await this.#options.actions.note({
+        kind: 'decision',
+        route,
+        actor: caller.name,
+        source,
+        receiver,
+        counts,
+        alerts: told,
+      });
+      this.#options.logger.info('alerts decided', { source, ...counts });
+    }
+    return { alerts, retry };
+  }
+
+  /** Called when an action has ended: those that wait come next. */
+  async drain(): Promise<void> {
+    if (this.#draining) return;
+    this.#draining = true;
+    try {
+      for (const [key, { order, rule }] of [...this.#queue]) {
+        const snapshot = await this.#options.snapshot();
+        // It may have been cancelled meanwhile.
+        if (!this.#queue.has(key)) continue;
+        const answer = await this.#options.actions.request(order, snapshot);
+        if (answer.crowded === true) return;
+        this.#queue.delete(key);
+        this.#count(rule.name, answer.decision);
+      }
+    } finally {
+      this.#draining = false;
+    }
+  }
+
+  async #decideOne(
+    alert: Alert,
+    { truncated }: Delivery,
+    caller: Grant,
+    route: string,
+    snapshot: Snapshot,
+  ): Promise<AlertDecision & { readonly retry?: boolean }> {
+    const { rules, ledger, clock, actions, interfaceNamed } = this.#options;
+    const { fingerprint } = alert;
+    const rule = rules.ruleFor(alert);
+    const say = (decision: Decision, reason: string): AlertDecision => {
+      this.#count(rule?.name ?? '', decision);
+      return { fingerprint, rule: rule?.name, decision, reason };
+    };
+    if (!rule) return say('no_rule', 'no rule matches its labels');
+    const key = attemptKey(fingerprint, alert.startsAt, rule.name);
+    if (alert.status === 'resolved') {
+      const cancelled = this.#queue.delete(key);
+      return say('resolved', cancelled ? 'what waited for it is cancelled' : 'nothing is to be done');
+    }
+    if (truncated > 0 && !rule.allowTruncated) {
+      return say('truncated', `the notification lacks ${truncated} alerts, and the rule does not allow that`);
+    }
+    const shown = targetOf(rule, alert);
+    if (shown === undefined)
+      return say('invalid', `the label ${rule.targetLabel}, which names the target, is missing or empty`);
+    const byInterface = rule.action === 'reconnect' || rule.action === 'disconnect';
+    const target = byInterface ? { interface: interfaceNamed(shown, snapshot) } : { connection: shown };
+    if (!covers(caller, target.interface))
+      return say('forbidden', `${caller.name} may not act on this target`);
+    if (this.#queue.has(key)) return say('duplicate', 'it waits for its turn');
+    const attempt = ledger.attempt(key);
+    if (attempt) {
+      if (attempt.underway) return say('duplicate', 'an attempt for it is under way');
+      if (attempt.executed >= rule.maxAttempts) {
+        return say('duplicate', `all of its ${rule.maxAttempts} attempts were made`);
+      }
+      const waitMs = attempt.nextAtMs - clock.monotonicMs();
+      if (waitMs > 0) {
+        return say(
+          'duplicate',
+          waitMs === Infinity
+            ? 'it was answered'
+            : `the next attempt may come in ${Math.ceil(waitMs / 1000)} s`,
+        );
+      }
+    }
+    const order: Order = {
+      action: rule.action,
+      target,
+      actor: caller.name,
+      route,
+      reason: `alert ${alert.labels.get('alertname') ?? fingerprint} by rule ${rule.name}`,
+      force: false,
+      override: [],
+      dryRun: rule.dryRun,
+      cooldownMs: rule.cooldownMs,
+      cooldownMaxMs: rule.cooldownMaxMs,
+      alert: { rule: rule.name, fingerprint, startsAt: alert.startsAt, attemptKey: key },
+    };
+    const answer: ActionAnswer = await actions.request(order, snapshot);
+    if (answer.crowded === true && this.#queue.size < QUEUE_LIMIT) {
+      this.#queue.set(key, { order, rule });
+      return {
+        fingerprint,
+        rule: rule.name,
+        decision: 'execute',
+        reason: 'it waits until fewer actions are under way',
+      };
+    }
+    const decided = say(answer.decision, answer.reason);
+    return {
+      ...decided,
+      ...(answer.decision === 'execute' && answer.action && { actionId: answer.action.id }),
+      retry: answer.decision === 'audit' || answer.missing === 'server',
+    };
+  }
+
+  #count(rule: string, decision: Decision): void {
+    this.#options.onDecided(rule, decision);
+  }
+
+  /** Whether the audit log does not have this decision on this alert yet; intents have lines of their own. */
+  #isNew(alert: Delivery['alerts'][number], rule: string | undefined, decision: Decision): boolean {
+    if (decision === 'execute') return false;
+    const key =
+      'problem' in alert ? alert.problem : attemptKey(alert.fingerprint, alert.startsAt, rule ?? '');
+    if (this.#lastDecisions.get(key) === decision) return false;
+    this.#lastDecisions.delete(key);
+    this.#lastDecisions.set(key, decision);
+    if (this.#lastDecisions.size > REMEMBERED) {
+      for (const oldest of this.#lastDecisions.keys()) if (this.#lastDecisions.delete(oldest)) break;
+    }
+    return true;
+  }
+}

@@ -1,0 +1,520 @@
+/**
+ * The routes that act on the server, and those that alerts come in by. Each request is authenticated, authorised and
+ * validated, in this order, before anything is looked up; each refusal is counted and says what to do.
+ */
+import type { Express, Request, RequestHandler, Response } from 'express';
+import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
+import { z } from 'zod';
+import type {
+  ActionAnswer,
+  ActionName,
+  ActionRecord,
+  ActionTarget,
+  Decision,
+  Endpoint,
+  Grant,
+  HookAnswer,
+  Overridable,
+  PauseState,
+} from '../model/admin.ts';
+import type { Clock } from '../model/clock.ts';
+import { refuse, sendPage, succeed } from './api.ts';
+import type { ActionObject } from './admin-schemas.ts';
+import { disconnectBody, endpointBody, pauseBody, reasonBody, reconnectBody } from './admin-schemas.ts';
+import { BodyError, readBody } from './request-body.ts';
+
+export interface AskedAction {
+  readonly action: ActionName;
+  readonly target: ActionTarget;
+  readonly endpoint?: Endpoint;
+  readonly reason: string;
+  readonly force: boolean;
+  readonly override: readonly Overridable[];
+  readonly route: string;
+  readonly idempotency?: { readonly key: string; readonly body: string };
+}
+
+/** What stands behind the routes. */
+export interface AdminBackend {
+  /** True if a signature is there that may be one of now. */
+  claimsGrafana(header: (name: string) => string): boolean;
+  callerOf(token: string | undefined, subjectAltNames: readonly string[]): Grant | undefined;
+  grafanaOf(body: Uint8Array, header: (name: string) => string): Grant | undefined;
+  request(caller: Grant, asked: AskedAction): Promise<ActionAnswer>;
+  reset(caller: Grant, interfaceName: string, reason: string, route: string): Promise<ActionAnswer>;
+  pause(caller: Grant, reason: string, seconds: number | undefined): Promise<PauseState | undefined>;
+  resume(caller: Grant, reason: string): Promise<PauseState | undefined>;
+  actions(caller: Grant): readonly ActionRecord[];
+  action(caller: Grant, id: string): ActionRecord | undefined;
+  settled(id: string, ms: number): Promise<ActionRecord | undefined>;
+  hook(caller: Grant, source: 'alertmanager' | 'grafana', body: unknown): Promise<HookAnswer>;
+}
+
+export interface AdminRoutes {
+  /** undefined: the audit log cannot be used, so that nothing can be done. */
+  readonly backend: () => AdminBackend | undefined;
+  readonly clock: Clock;
+  /** JSON within the bounds that are sane for a request; throws what `isBodyProblem` knows. */
+  readonly parseJson: (bytes: Buffer) => unknown;
+  readonly isBodyProblem: (error: unknown) => error is Error;
+  /** Names in the verified certificate of the client. */
+  readonly subjectAltNames: (request: Request) => readonly string[];
+  /** Text fit for an answer. */
+  readonly clean: (text: string) => string;
+  readonly parseDurationMs: (text: string) => number | null;
+  readonly count: (route: string, decision: Decision) => void;
+}
+
+const BODY_BYTES = 64 * 1024;
+const HOOK_BYTES = 1024 * 1024;
+const MAX_WAIT_MS = 120_000;
+/** For the answer itself, beside what the client waits for. */
+const ANSWER_MS = 10_000;
+const MAX_REQUESTS = 100;
+const MAX_BACKGROUND_ISSUES = 5;
+/** Failed log-ins of one address in a minute. */
+const FAILURES = 20;
+const FAILURES_PER_SECONDS = 60;
+const BEARER = /^Bearer +([\w.~+/-]+=*) *$/i;
+const KEY = /^[\x21-\x7e]{1,255}$/;
+
+/** A request that is refused before there is anything to decide. */
+class Refusal extends Error {
+  readonly status: number;
+  readonly errorType: string;
+  readonly decision: Decision;
+  readonly retryAfterSeconds: number | undefined;
+
+  constructor(
+    status: number,
+    errorType: string,
+    decision: Decision,
+    message: string,
+    retryAfterSeconds?: number,
+  ) {
+    super(message);
+    this.status = status;
+    this.errorType = errorType;
+    this.decision = decision;
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+}
+
+const unauthenticated = (): Refusal =>
+  new Refusal(401, 'unauthenticated', 'unauthenticated', 'a valid token or client certificate is needed');
+const invalid = (message: string): Refusal => new Refusal(400, 'bad_data', 'invalid', message);
+
+type Run = (request: Request, response: Response, backend: AdminBackend) => Promise<Decision>;
+type Handle = (
+  request: Request,
+  response: Response,
+  caller: Grant,
+  backend: AdminBackend,
+) => Promise<Decision>;
+
+export function addAdmin(app: Express, options: AdminRoutes): void {
+  const { clock, count, parseJson } = options;
+  const failures = new RateLimiterMemory({ points: FAILURES, duration: FAILURES_PER_SECONDS });
+  let underway = 0;
+  const backendNow = (): AdminBackend => {
+    const backend = options.backend();
+    if (backend) return backend;
+    throw new Refusal(503, 'audit', 'audit', 'the audit log cannot be used, and nothing is done without it');
+  };
+
+  /** Runs a handler within the bounds, and turns what it throws into an answer. */
+  const serve =
+    (route: string, run: Run): RequestHandler =>
+    async (request, response) => {
+      const answered = new AbortController();
+      response.once('close', () => answered.abort());
+      let decision: Decision;
+      try {
+        const deadlineMs = waitOf(request) + ANSWER_MS;
+        clock.sleep(deadlineMs, answered.signal).then(
+          () => response.destroy(),
+          () => undefined,
+        );
+        decision = await run(request, response, backendNow());
+      } catch (error) {
+        decision = answerError(response, error, options);
+      }
+      count(route, decision);
+      // What was not read of a body that is refused must not be taken for the next request.
+      if (!request.complete) response.once('finish', () => request.destroy());
+    };
+
+  const byToken = (request: Request, backend: AdminBackend): Grant | undefined =>
+    backend.callerOf(BEARER.exec(request.get('Authorization') ?? '')?.[1], options.subjectAltNames(request));
+
+  /** Only who fails is counted: nobody is kept out by the failures of others. */
+  async function notKnown(request: Request): Promise<Refusal> {
+    try {
+      await failures.consume(request.ip ?? '');
+      return unauthenticated();
+    } catch (limit) {
+      if (!(limit instanceof RateLimiterRes)) throw limit;
+      const seconds = Math.ceil(limit.msBeforeNext / 1000);
+      return new Refusal(429, 'unauthenticated', 'unauthenticated', 'too many failed attempts', seconds);
+    }
+  }
+
+  /** Only of those who are known: a flood of others keeps nobody out. */
+  function enter(response: Response): void {
+    if (underway >= MAX_REQUESTS)
+      throw new Refusal(503, 'busy', 'busy', 'too many requests are under way', 1);
+    underway += 1;
+    response.once('close', () => {
+      underway -= 1;
+    });
+  }
+
+  const known = (route: string, handle: Handle): RequestHandler =>
+    serve(route, async (request, response, backend) => {
+      refuseBrowsersOfOthers(request);
+      const caller = byToken(request, backend);
+      if (!caller) throw await notKnown(request);
+      enter(response);
+      return handle(request, response, caller, backend);
+    });
+
+  async function bodyOf<S extends z.ZodType>(request: Request, schema: S): Promise<z.output<S>> {
+    const value = parseJson(await readBody(request, BODY_BYTES));
+    const result = schema.safeParse(value);
+    if (!result.success) throw invalid(issuesOf(result.error));
+    return result.data;
+  }
+
+  const act = (
+    route: string,
+    asked: (request: Request) => Promise<Omit<AskedAction, 'route' | 'idempotency'>>,
+  ): RequestHandler =>
+    known(route, async (request, response, caller, backend) => {
+      const waitMs = waitOf(request);
+      const key = request.get('Idempotency-Key');
+      if (key !== undefined && !KEY.test(key)) {
+        throw invalid('Idempotency-Key: expected 1 to 255 printable ASCII characters');
+      }
+      const body = await asked(request);
+      const answer = await backend.request(caller, {
+        ...body,
+        route,
+        ...(key !== undefined && { idempotency: { key, body: JSON.stringify(body) } }),
+      });
+      await sendAnswer(response, answer, waitMs, backend, options);
+      return answer.decision;
+    });
+
+  const interfaceOf = (request: Request): string => pathName(request, 'name');
+  const connectionOf = (request: Request): string => {
+    const id = pathName(request, 'connection');
+    return /^[0-9a-f]{16}$/.test(id) ? id : '';
+  };
+
+  const routes: readonly (readonly ['get' | 'post', string, RequestHandler])[] = [
+    [
+      'post',
+      '/api/v1/admin/interfaces/:name/reconnect',
+      act('reconnect', async (request) => ({
+        action: 'reconnect',
+        target: { interface: interfaceOf(request) },
+        ...(await bodyOf(request, reconnectBody)),
+      })),
+    ],
+    [
+      'post',
+      '/api/v1/admin/interfaces/:name/disconnect',
+      act('disconnect', async (request) => ({
+        action: 'disconnect',
+        target: { interface: interfaceOf(request) },
+        force: false,
+        ...(await bodyOf(request, disconnectBody)),
+      })),
+    ],
+    [
+      'post',
+      '/api/v1/admin/interfaces/:name/reset',
+      known('reset', async (request, response, caller, backend) => {
+        noQuery(request);
+        const { reason } = await bodyOf(request, reasonBody);
+        const name = interfaceOf(request);
+        const answer = await backend.reset(caller, name, reason, 'reset');
+        if (answer.decision === 'execute') succeed(response, { interface: options.clean(name) });
+        else sendRefused(response, answer, options);
+        return answer.decision;
+      }),
+    ],
+    [
+      'post',
+      '/api/v1/admin/connections/:connection/endpoint',
+      act('update_endpoint', async (request) => {
+        const connection = connectionOf(request);
+        const { interfaceIndex, localAddress, remoteAddress, ...rest } = await bodyOf(request, endpointBody);
+        return {
+          action: 'update_endpoint',
+          target: { connection },
+          force: false,
+          endpoint: { interfaceIndex, localAddress, remoteAddress },
+          ...rest,
+        };
+      }),
+    ],
+    [
+      'post',
+      '/api/v1/admin/connections/:connection/disconnect',
+      act('hang_up', async (request) => ({
+        action: 'hang_up',
+        target: { connection: connectionOf(request) },
+        force: false,
+        ...(await bodyOf(request, disconnectBody)),
+      })),
+    ],
+    [
+      'post',
+      '/api/v1/admin/pause',
+      known('pause', async (request, response, caller, backend) => {
+        noQuery(request);
+        const { reason, expiresIn } = await bodyOf(request, pauseBody);
+        const seconds = typeof expiresIn === 'string' ? secondsOf(expiresIn, options) : expiresIn;
+        return sendPause(response, await backend.pause(caller, reason, seconds));
+      }),
+    ],
+    [
+      'post',
+      '/api/v1/admin/resume',
+      known('resume', async (request, response, caller, backend) => {
+        noQuery(request);
+        const { reason } = await bodyOf(request, reasonBody);
+        return sendPause(response, await backend.resume(caller, reason));
+      }),
+    ],
+    [
+      'get',
+      '/api/v1/admin/actions',
+      known('actions', (request, response, caller, backend) => {
+        const all = backend.actions(caller).map((record) => toObject(record, options));
+        const sent = sendPage(request, response, all, newestFirst, 'descending');
+        return Promise.resolve(sent ? 'execute' : 'invalid');
+      }),
+    ],
+    [
+      'get',
+      '/api/v1/admin/actions/:id',
+      known('actions', (request, response, caller, backend) => {
+        const found = backend.action(caller, pathName(request, 'id'));
+        if (!found) throw new Refusal(404, 'not_found', 'gone', 'there is no such action, or not any more');
+        succeed(response, toObject(found, options));
+        return Promise.resolve('execute');
+      }),
+    ],
+    [
+      'post',
+      '/api/v1/hooks/alertmanager',
+      known('alertmanager', async (request, response, caller, backend) => {
+        noQuery(request);
+        mayHook(caller);
+        const body = parseJson(await readBody(request, HOOK_BYTES));
+        return sendDecisions(response, await backend.hook(caller, 'alertmanager', body), options);
+      }),
+    ],
+    [
+      'post',
+      '/api/v1/hooks/grafana',
+      serve('grafana', async (request, response, backend) => {
+        refuseBrowsersOfOthers(request);
+        noQuery(request);
+        let caller = byToken(request, backend);
+        const header = (name: string): string => request.get(name) ?? '';
+        if (!caller && !backend.claimsGrafana(header)) throw await notKnown(request);
+        if (caller) mayHook(caller);
+        enter(response);
+        // The signature is over the body: for once, it is read before it is known whose it is.
+        const bytes = await readBody(request, HOOK_BYTES);
+        caller ??= backend.grafanaOf(bytes, header);
+        if (!caller) throw await notKnown(request);
+        return sendDecisions(response, await backend.hook(caller, 'grafana', parseJson(bytes)), options);
+      }),
+    ],
+  ];
+  for (const [method, path, handler] of routes) {
+    app[method](path, handler);
+    app.all(path, (_request, response) => {
+      response.setHeader('Allow', method === 'get' ? 'GET, HEAD' : 'POST');
+      refuse(response, 405, 'bad_data', `only ${method.toUpperCase()} is allowed here`);
+    });
+  }
+}
+
+/** Falls as requests get older; two of one moment differ by their ids. */
+const newestFirst = ({ requestedAt, id }: ActionObject): string => `${requestedAt.toFixed(3)} ${id}`;
+
+/** A browser that shows a page of somebody else must not act for who sits before it. */
+function refuseBrowsersOfOthers(request: Request): void {
+  const origin = request.get('Origin');
+  const site = request.get('Sec-Fetch-Site');
+  const foreign = origin !== undefined && origin !== `${request.protocol}://${request.get('Host') ?? ''}`;
+  if (foreign || (site !== undefined && site !== 'none' && site !== 'same-origin')) {
+    throw new Refusal(403, 'forbidden', 'forbidden', 'requests from pages of other sites are refused');
+  }
+}
+
+function mayHook({ name, rights }: Grant): void {
+  if (rights.includes('hook')) return;
+  throw new Refusal(403, 'forbidden', 'forbidden', `${name} has no right to deliver alerts`);
+}
+
+function pathName(request: Request, name: string): string {
+  const value = request.params[name];
+  return typeof value === 'string' ? value : '';
+}
+
+/** Milliseconds of `?wait`. @throws Refusal */
+function waitOf(request: Request): number {
+  const { wait, ...others } = request.query;
+  if (request.method !== 'POST' || wait === undefined) {
+    if (request.method === 'POST') refuseQuery(others);
+    return 0;
+  }
+  refuseQuery(others);
+  const seconds = typeof wait === 'string' ? /^(\d{1,3})s?$/.exec(wait)?.[1] : undefined;
+  const ms = Number(seconds) * 1000;
+  if (seconds === undefined || ms > MAX_WAIT_MS) {
+    throw invalid(`wait: expected seconds from 0s to ${MAX_WAIT_MS / 1000}s, such as 30s`);
+  }
+  return ms;
+}
+
+function noQuery(request: Request): void {
+  refuseQuery(request.query);
+}
+
+function refuseQuery(query: Readonly<Record<string, unknown>>): void {
+  const [stray] = Object.keys(query);
+  if (stray === 'server') throw new Refusal(404, 'not_found', 'gone', 'there is no server of that name');
+  if (stray !== undefined) throw invalid(`unknown parameter ${JSON.stringify(stray.slice(0, 100))}`);
+}
+
+function secondsOf(text: string, { parseDurationMs }: AdminRoutes): number {
+  const ms = parseDurationMs(text);
+  if (ms === null || ms < 1000) throw invalid('expiresIn: expected seconds, or a duration such as 30m');
+  return ms / 1000;
+}
+
+function issuesOf({ issues }: z.ZodError): string {
+  const texts = issues.slice(0, MAX_BACKGROUND_ISSUES).map(({ path, message }) => {
+    const where = path.map(String).join('.').slice(0, 100);
+    return where === '' ? message : `${where}: ${message}`;
+  });
+  return texts.join('; ').slice(0, 500);
+}
+
+const STATUS: Readonly<Partial<Record<Decision, number>>> = {
+  dry_run: 200,
+  already_connected: 200,
+  cooldown: 409,
+  busy: 409,
+  breaker: 409,
+  min_healthy: 409,
+  gone: 409,
+  denied: 403,
+  forbidden: 403,
+  invalid: 400,
+  rate: 429,
+  paused: 503,
+  audit: 503,
+};
+
+async function sendAnswer(
+  response: Response,
+  answer: ActionAnswer,
+  waitMs: number,
+  backend: AdminBackend,
+  options: AdminRoutes,
+): Promise<void> {
+  const { decision, action } = answer;
+  if ((decision === 'execute' || decision === 'duplicate') && action) {
+    const now = (await backend.settled(action.id, waitMs)) ?? action;
+    const ended = now.outcome !== undefined;
+    response.setHeader('Location', `/api/v1/admin/actions/${now.id}`);
+    succeed(response, toObject(now, options), ended && waitMs > 0 ? 200 : 202);
+    return;
+  }
+  if (action && STATUS[decision] === 200) succeed(response, toObject(action, options));
+  else sendRefused(response, answer, options);
+}
+
+function sendRefused(response: Response, answer: ActionAnswer, options: AdminRoutes): void {
+  const { decision, reason, retryAfterSeconds, missing, reused, action } = answer;
+  const [status, errorType] =
+    missing === 'target'
+      ? ([404, 'not_found'] as const)
+      : missing === 'server'
+        ? ([503, 'rras_down'] as const)
+        : reused === true
+          ? ([422, 'idempotency_key_reused'] as const)
+          : ([STATUS[decision] ?? 500, decision] as const);
+  if (retryAfterSeconds !== undefined) response.setHeader('Retry-After', String(retryAfterSeconds));
+  refuse(response, status, errorType, reason, action && toObject(action, options));
+}
+
+function sendPause(response: Response, state: PauseState | undefined): Decision {
+  if (!state) throw new Refusal(403, 'forbidden', 'forbidden', 'the right to pause is missing');
+  succeed(response, { ...state, since: state.since ?? null, until: state.until ?? null });
+  return 'execute';
+}
+
+function sendDecisions(response: Response, { alerts, retry }: HookAnswer, { clean }: AdminRoutes): Decision {
+  const data = {
+    alerts: alerts.map(({ fingerprint, rule, decision, reason, actionId }) => ({
+      fingerprint: clean(fingerprint),
+      rule: rule ?? null,
+      decision,
+      reason: clean(reason),
+      actionId: actionId ?? null,
+    })),
+  };
+  if (retry) {
+    response.setHeader('Retry-After', '5');
+    const blocked = alerts.find(({ decision }) => decision === 'audit' || decision === 'gone');
+    const errorType = blocked?.decision === 'audit' ? 'audit' : 'rras_down';
+    refuse(response, 503, errorType, 'some alerts could not be decided: send them again', data);
+    return blocked?.decision ?? 'gone';
+  }
+  succeed(response, data);
+  return 'execute';
+}
+
+/** Answers a request that failed. Answers the decision that is counted. */
+function answerError(response: Response, error: unknown, { isBodyProblem }: AdminRoutes): Decision {
+  if (response.headersSent || response.destroyed) return 'invalid';
+  if (error instanceof Refusal) {
+    const { status, errorType, message, decision, retryAfterSeconds } = error;
+    if (status === 401) response.setHeader('WWW-Authenticate', 'Bearer realm="rras-exporter"');
+    if (retryAfterSeconds !== undefined) response.setHeader('Retry-After', String(retryAfterSeconds));
+    refuse(response, status, errorType, message);
+    return decision;
+  }
+  if (error instanceof BodyError) {
+    refuse(response, error.status, 'bad_data', error.message);
+    return 'invalid';
+  }
+  if (isBodyProblem(error)) {
+    refuse(response, 400, 'bad_data', error.message);
+    return 'invalid';
+  }
+  throw error;
+}
+
+function toObject(record: ActionRecord, { clean }: AdminRoutes): ActionObject {
+  const { target, alert, outcome, history, override, reason, ...rest } = record;
+  return {
+    ...rest,
+    reason: clean(reason),
+    interface: target.interface === undefined ? null : clean(target.interface),
+    connection: target.connection ?? null,
+    override: [...override],
+    alert: alert ? { ...alert } : null,
+    history: [...history],
+    outcome: outcome ? { ...outcome } : null,
+  };
+}
