@@ -9,18 +9,29 @@ import type { CommandName } from './config/commands.ts';
 import type { Options } from './config/options.ts';
 import { UsageError } from './model/errors.ts';
 
-const COMMANDS: Record<CommandName, (words: readonly string[], options: Options) => Promise<void>> = {
+/** The options, with the configuration file that the flags name or with this one. */
+type Load = (configFile?: string) => Options;
+
+const COMMANDS: Record<CommandName, (words: readonly string[], load: Load) => Promise<void>> = {
   audit: async (words) => {
     const { audit } = await import('./audit.ts');
     await audit(words);
   },
-  pseudonym: async (names, options) => {
-    const { pseudonym } = await import('./pseudonym.ts');
-    pseudonym(names, options);
+  'check-config': async ([file = ''], load) => {
+    const { checkConfig } = await import('./check-config.ts');
+    checkConfig(file, load);
   },
-  record: async ([file = ''], options) => {
+  pseudonym: async (names, load) => {
+    const { pseudonym } = await import('./pseudonym.ts');
+    pseudonym(names, load());
+  },
+  record: async ([file = ''], load) => {
     const { record } = await import('./record.ts');
-    await record(file, options);
+    await record(file, load());
+  },
+  token: async ([name = '']) => {
+    const { token } = await import('./token.ts');
+    token(name);
   },
 };
 
@@ -39,14 +50,17 @@ async function main(argv: readonly string[]): Promise<void> {
     process.stdout.write(versionText({ version: packageVersion(), nodeVersion, platform, arch }));
     return;
   }
-  const { toOptions } = await import('./config/schema.ts');
-  const options = toOptions(given, surroundings);
+  const { loadOptions } = await import('./config/load.ts');
+  const load: Load = (file) => {
+    if (file === undefined) return loadOptions(given, surroundings);
+    return loadOptions(new Map([...given, ['config.file', [file]]]), surroundings);
+  };
   if (command !== null) {
-    await COMMANDS[command](words, options);
+    await COMMANDS[command](words, load);
     return;
   }
   const { serve } = await import('./serve.ts');
-  await serve(options);
+  await serve(load());
 }
 
 async function fail(error: unknown): Promise<never> {

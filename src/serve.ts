@@ -1,20 +1,30 @@
 /** The composition root: the only file that wires the rooms of the exporter together. */
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { BadRequestBody, parseJsonBody } from './admin/hooks/json.ts';
+import { alertmanagerBody, grafanaBody, toDelivery } from './admin/hooks/alerts.ts';
+import { AuditDamagedError } from './admin/audit-log.ts';
+import type { AdminService } from './admin/service.ts';
+import { openAdminService } from './admin/service.ts';
 import { enumerate } from './collector/enumerate.ts';
 import { Poller } from './collector/poller.ts';
+import { parseDurationMs } from './config/duration.ts';
 import { isLoopback } from './config/listen-address.ts';
+import { refuseExposedAdmin } from './config/schema.ts';
 import type { Options } from './config/options.ts';
 import { packageVersion } from './config/version.ts';
 import { connectionObjects, interfaceObjects, statusObject } from './metrics/api-data.ts';
 import { CATALOGUE } from './metrics/catalogue.ts';
 import { CONTENT_TYPES, PageEncoder, toOpenMetrics } from './metrics/exposition.ts';
+import type { AdminMetrics } from './metrics/admin-metrics.ts';
 import type { View } from './metrics/labels.ts';
-import { ViewMaker } from './metrics/labels.ts';
+import { cleanText, shownInterfaceNames, ViewMaker } from './metrics/labels.ts';
 import { SelfMetrics } from './metrics/self.ts';
 import type { Privacy } from './metrics/privacy.ts';
+import type { Actor } from './model/actions.ts';
 import type { SourceReader } from './model/frames.ts';
 import type { Logger } from './model/logger.ts';
+import type { Snapshot } from './model/snapshot.ts';
 import { forkHost, HostClient } from './native/client.ts';
 import { nameOfCode } from './native/codes.ts';
 import { hostConfig } from './native/host-config.ts';
@@ -22,12 +32,16 @@ import { Host } from './native/host.ts';
 import { clockOf, openApi } from './native/open-api.ts';
 import { systemClock } from './runtime/clock.ts';
 import { createLogger } from './runtime/logger.ts';
-import { PSEUDONYM_KEY, readOrMakeSecret } from './runtime/storage.ts';
+import { openStorage, PSEUDONYM_KEY, readOrMakeSecret } from './runtime/storage.ts';
 import { installShutdown } from './runtime/shutdown.ts';
+import type { AdminBackend, AdminRoutes } from './server/admin.ts';
 import { createApp } from './server/app.ts';
 import type { Listener } from './server/listen.ts';
 import { listen } from './server/listen.ts';
+import { openApiDocument } from './server/openapi.ts';
 import { PageCache } from './server/pages.ts';
+import { verifiedSubjectAltNames } from './server/client-certificates.ts';
+import { openWebSecurity } from './server/web-security.ts';
 
 /** The child's entry beside this file: native-host.ts from the sources, native-host.js from dist. */
 const HOST_ENTRY = fileURLToPath(new URL(`./native-host${extname(import.meta.url)}`, import.meta.url));
@@ -55,8 +69,11 @@ export async function serve(options: Options): Promise<void> {
     platform: process.platform,
   });
 
+  const { configFile } = options.web;
+  const security = configFile === null ? undefined : await openWebSecurity(configFile, { logger, clock });
+  if (options.web.enableAdminApi) refuseExposedAdmin(options, security?.tls ?? false);
   const { timeoutMs, minIntervalMs, maxAgeMs, sources } = options.collector;
-  let reader: SourceReader;
+  let reader: SourceReader & Actor;
   let stopReader = (): void => undefined;
   if (options.native.isolation === 'process') {
     const client = new HostClient({
@@ -77,7 +94,7 @@ export async function serve(options: Options): Promise<void> {
     const api = await openApi(config, hostClock);
     reader = new Host({ api, enumerate, clock: hostClock, server: config.server });
   }
-  const privacy = choosePrivacy(options, logger);
+  const privacy = choosePrivacy(options, security?.authenticates ?? false, logger);
   const poller = new Poller({
     reader,
     clock,
@@ -109,6 +126,9 @@ export async function serve(options: Options): Promise<void> {
   /** Sorting thousands of connections anew for each page of the API would hold up everybody else. */
   let listed: { shown: View['shown']; connections: ReturnType<typeof connectionObjects> } | undefined;
   const view = (): View => views.peek(poller.snapshot(), clock.monotonicMs());
+  const admin = options.web.enableAdminApi
+    ? new Admin({ options, poller, actor: countingActor(reader, self), clock, logger, self })
+    : undefined;
   const app = createApp({
     telemetryPath: options.web.telemetryPath,
     maxRequests: options.web.maxRequests,
@@ -135,10 +155,16 @@ export async function serve(options: Options): Promise<void> {
       },
       interfaces: () => interfaceObjects(view(), nameOfCode),
     },
+    openApi: openApiDocument({
+      version,
+      hooks: { alertmanager: alertmanagerBody, grafana: grafanaBody },
+    }),
+    ...(admin && { admin: admin.routes }),
+    ...(security && { security }),
   });
   const listeners: Listener[] = [];
   try {
-    for (const address of options.web.listenAddresses) listeners.push(await listen(address, app));
+    for (const address of options.web.listenAddresses) listeners.push(await listen(address, app, security));
   } catch (error) {
     for (const listener of listeners) listener.force();
     stopReader();
@@ -147,6 +173,10 @@ export async function serve(options: Options): Promise<void> {
   for (const listener of listeners) {
     shutdown.add({ name: 'http', close: (signal) => listener.close(signal), force: () => listener.force() });
     logger.info('listening', { url: `${listener.url}${options.web.telemetryPath}` });
+  }
+  if (admin) {
+    await admin.open();
+    shutdown.add({ name: 'actions', close: () => admin.close() });
   }
   shutdown.add({ name: 'native host', close: stopReader, force: stopReader });
   if (simulated)
@@ -166,10 +196,11 @@ export async function serve(options: Options): Promise<void> {
 }
 
 /**
- * How names and addresses are shown: as the options say, else plain only if nobody but this machine can ask.
+ * How names and addresses are shown: as the options say, else plain only if nobody can ask but this machine or who logs in.
  */
-function choosePrivacy(options: Options, logger: Logger): Privacy {
-  const local = options.web.listenAddresses.every(({ host }) => host !== null && isLoopback(host));
+function choosePrivacy(options: Options, authenticated: boolean, logger: Logger): Privacy {
+  const local =
+    authenticated || options.web.listenAddresses.every(({ host }) => host !== null && isLoopback(host));
   const users = options.privacy.users ?? (local ? 'plain' : 'pseudonym');
   const addresses = options.privacy.addresses ?? (local ? 'plain' : 'prefix');
   if (!local && (options.privacy.users === null || options.privacy.addresses === null)) {
@@ -181,4 +212,122 @@ function choosePrivacy(options: Options, logger: Logger): Privacy {
   }
   if (users !== 'pseudonym' && addresses !== 'pseudonym') return { users, addresses };
   return { users, addresses, key: readOrMakeSecret(options.storage.path, PSEUDONYM_KEY) };
+}
+
+/** The calls of actions are counted as those of reads are. */
+function countingActor(actor: Actor, self: SelfMetrics): Actor {
+  return {
+    act: async (request) => {
+      const result = await actor.act(request);
+      self.countCalls(result.report);
+      return result;
+    },
+  };
+}
+
+interface AdminParts {
+  readonly options: Options;
+  readonly poller: Poller;
+  readonly actor: Actor;
+  readonly clock: typeof systemClock;
+  readonly logger: Logger;
+  readonly self: SelfMetrics;
+}
+
+/** The guarded actions: wired before the listeners are bound, opened after. */
+class Admin {
+  readonly #parts: AdminParts;
+  readonly #metrics: AdminMetrics;
+  #service: AdminService | undefined;
+
+  constructor(parts: AdminParts) {
+    this.#parts = parts;
+    this.#metrics = parts.self.admin({
+      paused: () => this.#service?.paused.paused ?? false,
+      breakers: () => this.#breakers(),
+    });
+  }
+
+  get routes(): AdminRoutes {
+    const { clock } = this.#parts;
+    return {
+      backend: () => this.#backend(),
+      clock,
+      parseJson: parseJsonBody,
+      isBodyProblem: (error): error is Error => error instanceof BadRequestBody,
+      subjectAltNames: verifiedSubjectAltNames,
+      clean: cleanText,
+      parseDurationMs,
+      count: (route, decision) => this.#metrics.countRequest(route, decision),
+    };
+  }
+
+  /** A damaged audit log keeps all actions from running, and nothing else. */
+  async open(): Promise<void> {
+    const { options, poller, actor, clock, logger } = this.#parts;
+    const metrics = this.#metrics;
+    openStorage(options.storage.path);
+    try {
+      this.#service = await openAdminService({
+        config: options.admin,
+        folder: options.storage.path,
+        actor,
+        snapshot: () => poller.collect(options.collector.timeoutMs),
+        interfaceNamed,
+        nameOfCode,
+        clock,
+        logger,
+        events: {
+          onStarted: (action) => metrics.countStarted(action),
+          onEnded: (action, succeeded, seconds) => {
+            metrics.countEnded(action, succeeded, seconds);
+            poller.poke();
+          },
+          onAuditFailure: () => metrics.countAuditFailure(),
+          onAlert: (rule, decision) => metrics.countAlert(rule, decision),
+        },
+      });
+    } catch (error) {
+      if (!(error instanceof AuditDamagedError)) throw error;
+      metrics.countAuditFailure();
+      logger.error('no action will run until this is mended', { error });
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#service?.close();
+  }
+
+  #backend(): AdminBackend | undefined {
+    const service = this.#service;
+    if (!service) return undefined;
+    return {
+      claimsGrafana: (header) => service.claimsGrafana(header),
+      callerOf: (token, names) => service.callerOf(token, names),
+      grafanaOf: (body, header) => service.grafanaOf(body, header),
+      request: (caller, asked) => service.request(caller, asked),
+      reset: (caller, name, reason, route) => service.reset(caller, name, reason, route),
+      pause: (caller, reason, seconds) => service.pause(caller, reason, seconds),
+      resume: (caller, reason) => service.resume(caller, reason),
+      actions: (caller) => service.actions(caller),
+      action: (caller, id) => service.action(caller, id),
+      settled: (id, ms) => service.settled(id, ms),
+      hook: (caller, source, body) => service.alerts(caller, toDelivery(source, body), source),
+    };
+  }
+
+  *#breakers(): Generator<readonly [string, boolean]> {
+    const { interfaces = [] } = this.#parts.poller.snapshot();
+    const names = shownInterfaceNames(interfaces);
+    for (const [i, { name, type }] of interfaces.entries()) {
+      if (type !== 'full_router' && type !== 'home_router') continue;
+      yield [names[i]!, this.#service?.breakerOpen(name) ?? false];
+    }
+  }
+}
+
+/** The server's name of an interface, from the name that is shown of it. */
+function interfaceNamed(shown: string, { interfaces = [] }: Pick<Snapshot, 'interfaces'>): string {
+  const at = shownInterfaceNames(interfaces).indexOf(shown);
+  return interfaces[at]?.name ?? shown;
 }

@@ -17,7 +17,7 @@ const SECTIONS: readonly (readonly [title: string, about: string, pattern: RegEx
   [
     'Server and totals',
     'Totals begin at 0 with the exporter and keep the traffic of sessions that ended; they never fall while it runs.',
-    /^rras_(?!interface_|connection_|user_|exporter_)/,
+    /^rras_(?!interface_|connection_|user_|exporter_|admin_|remediation_)/,
   ],
   ['Interfaces', 'Every demand-dial and dedicated interface that is configured.', /^rras_interface_/],
   [
@@ -26,6 +26,7 @@ const SECTIONS: readonly (readonly [title: string, about: string, pattern: RegEx
     /^rras_connection_/,
   ],
   ['Users', 'Only with `--collector.users`.', /^rras_user_/],
+  ['Guarded actions', 'Only with `--web.enable-admin-api`.', /^rras_(?:admin|remediation)_/],
   ['The exporter', 'Its own calls, anomalies and restarts.', /^rras_exporter_/],
 ];
 
@@ -46,6 +47,7 @@ const row = ({ name, type, labels, help }: Entry): string =>
 
 export async function metricsDoc(): Promise<string> {
   const self = new SelfMetrics({ version: '', simulated: false, startedAtSeconds: 0, process: false });
+  self.admin({ paused: () => false, breakers: () => [] });
   const entries: Entry[] = [
     ...CATALOGUE.map((family) => ({ ...family, labels: labelsOf(family) })),
     ...(await self.describe()),

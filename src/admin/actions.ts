@@ -265,7 +265,7 @@ export class Actions {
         message: 'a defect of the exporter: look at the server to know whether it was carried out',
       };
     }
-    const seconds = (clock.monotonicMs() - start) / 1000;
+    const seconds = Math.round(clock.monotonicMs() - start) / 1000;
     await this.#conclude(actionId, { ...end, seconds });
     const level = end.state === 'succeeded' ? 'info' : 'warn';
     logger[level](`action ${end.state}`, {
@@ -276,7 +276,7 @@ export class Actions {
       actor: order.actor,
       result: end.result,
       message: end.message,
-      seconds: Math.round(seconds * 10) / 10,
+      seconds,
     });
     const name = targetOf(found).interface;
     if (name !== undefined && this.#options.ledger.breakerOpen(name)) {
@@ -319,13 +319,14 @@ export class Actions {
       if (!look.interfaceNow) continue;
       last = look;
       const { state, lastError, enabled } = look.interfaceNow;
-      if (state === 'connected')
+      if (state === 'connected') {
         return {
           ...this.#resultOf(called),
-          ...this.#errorsOf(look),
           state: 'succeeded',
+          result: 'connected',
           message: 'the interface is connected',
         };
+      }
       if (state === 'connecting') dialled = true;
       const settled = dialled || clock.monotonicMs() - since >= SETTLING_MS;
       const ended = state === 'unreachable' || (state === 'disconnected' && lastError !== 0);
@@ -462,20 +463,23 @@ export class Actions {
     outcome,
     code,
     failure,
+    report,
   }: ActResult): Pick<Outcome, 'result' | 'function' | 'code' | 'codeName'> {
+    const { nameOfCode } = this.#options;
     return {
       result: outcome,
-      function: failure?.function ?? null,
+      function: failure?.function ?? report.calls.at(-1)?.function ?? null,
       code,
-      codeName: code === null ? null : (this.#options.nameOfCode(code) ?? null),
+      codeName: code === null ? null : (nameOfCode(code) ?? null),
     };
   }
 
   #errorsOf({ interfaceNow }: ActResult): Pick<Outcome, 'interfaceLastError' | 'interfaceLastErrorName'> {
-    const lastError = interfaceNow?.lastError ?? null;
+    const { nameOfCode } = this.#options;
+    const code = interfaceNow?.lastError ?? 0;
     return {
-      interfaceLastError: lastError,
-      interfaceLastErrorName: lastError === null ? null : (this.#options.nameOfCode(lastError) ?? null),
+      interfaceLastError: interfaceNow ? code : null,
+      interfaceLastErrorName: code === 0 ? null : (nameOfCode(code) ?? null),
     };
   }
 

@@ -361,6 +361,7 @@ export class AdminService {
       route: order.route,
       reason: order.reason,
       decision,
+      decisionReason: reason,
     });
   }
 }

@@ -26,6 +26,13 @@ export const COMMANDS = [
     help: 'Verify an audit log, one file or its folder: that no line was changed, lost from between or torn.',
   },
   {
+    name: 'check-config',
+    words: 'FILE',
+    least: 1,
+    most: 1,
+    help: 'Check a configuration file as the exporter would at its start, together with these flags.',
+  },
+  {
     name: 'pseudonym',
     words: 'NAME...',
     least: 1,
@@ -38,6 +45,13 @@ export const COMMANDS = [
     least: 1,
     most: 1,
     help: 'Write the raw answers of the server to a new file, names and addresses replaced, for --rras.replay.',
+  },
+  {
+    name: 'token',
+    words: 'NAME',
+    least: 1,
+    most: 1,
+    help: 'Make a token of the admin API and print it, this once, with the lines for the configuration file.',
   },
 ] as const satisfies readonly CommandRow[];
 
@@ -72,6 +86,9 @@ function checked(row: CommandRow | null, words: readonly string[], given: Given)
         `rras-exporter ${option.command} ...`,
       );
     }
+  }
+  if (command === 'check-config' && given.has('config.file')) {
+    throw new UsageError('check-config checks the file it names', 'leave out --config.file');
   }
   if (row && (words.length < row.least || words.length > row.most)) {
     const found = words.length < row.least ? `needs ${row.words}` : `takes one ${row.words} only`;

@@ -22,7 +22,13 @@ const NOTES: readonly (readonly [title: string, lines: readonly string[]])[] = [
         'Windows, where no signal can be sent to a process.',
     ],
   ],
-  ['Exit codes', ['0: ended in good order. 1: failed while running. 2: the command line cannot be used.']],
+  [
+    'Exit codes',
+    [
+      '0: ended in good order. 1: failed while running, or a check found a fault. 2: the command line or the ' +
+        'configuration file cannot be used.',
+    ],
+  ],
 ];
 
 const EXAMPLES = [

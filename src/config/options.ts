@@ -2,6 +2,7 @@
  * Every option stands once, in this table: the parser, the schemas and --help come out of it. An option that does
  * nothing yet must not stand here: an accepted flag is a promise.
  */
+import type { AdminConfig } from '../model/admin.ts';
 import { SOURCES, type Source } from '../model/words.ts';
 import type { ListenAddress } from './listen-address.ts';
 
@@ -101,6 +102,16 @@ export const OPTIONS = [
     default: false,
     group: 'General',
     help: 'Print the version and exit.',
+    configKey: null,
+  },
+  {
+    flag: 'config.file',
+    kind: 'path',
+    default: null,
+    unset: 'no file',
+    placeholder: 'FILE',
+    group: 'General',
+    help: 'YAML file with a key for each flag that has one, and with the sections admin and hooks. Flags beat it; paths in it start at its folder.',
     configKey: null,
   },
   {
@@ -266,6 +277,16 @@ export const OPTIONS = [
     configKey: 'web.listen-address',
   },
   {
+    flag: 'web.config.file',
+    kind: 'path',
+    default: null,
+    unset: 'plain HTTP without authentication',
+    placeholder: 'FILE',
+    group: 'Web',
+    help: 'Web configuration file of the Prometheus exporters: TLS, client certificates, basic authentication, headers.',
+    configKey: 'web.config.file',
+  },
+  {
     flag: 'web.telemetry-path',
     kind: 'url-path',
     default: '/metrics',
@@ -300,6 +321,14 @@ export const OPTIONS = [
     group: 'Web',
     help: 'Leave out the metrics of the exporter process itself (process_*, nodejs_*).',
     configKey: 'web.disable-exporter-metrics',
+  },
+  {
+    flag: 'web.enable-admin-api',
+    kind: 'boolean',
+    default: false,
+    group: 'Web',
+    help: 'Serve the admin API and the hooks, which act on the server: needs a token or a client certificate in the configuration.',
+    configKey: 'web.enable-admin-api',
   },
   {
     flag: 'log.level',
@@ -340,6 +369,8 @@ export type FlatOptions = { readonly [R in Table as R['flag']]: Value<R> };
 
 /** What the program runs with: complete, validated, frozen. */
 export interface Options {
+  /** null: flags and defaults only. */
+  readonly configFile: string | null;
   readonly rras: {
     /** null: the local machine. */
     readonly server: string | null;
@@ -378,15 +409,21 @@ export interface Options {
     /** False: the metrics of the exporter's own process are left out. */
     readonly exporterMetrics: boolean;
     readonly openMetricsCreated: boolean;
+    /** Of TLS and authentication; null: neither. */
+    readonly configFile: string | null;
+    readonly enableAdminApi: boolean;
   };
   readonly log: {
     readonly level: 'debug' | 'info' | 'warn' | 'error';
     readonly format: 'logfmt' | 'json';
   };
+  /** Of the configuration file only: it has no flags. */
+  readonly admin: AdminConfig;
 }
 
-export function nest(flat: FlatOptions): Options {
+export function nest(flat: FlatOptions, admin: AdminConfig): Options {
   return {
+    configFile: flat['config.file'],
     rras: { server: flat['rras.server'], simulate: flat['rras.simulate'], replay: flat['rras.replay'] },
     native: { isolation: flat['native.isolation'] },
     record: { durationMs: flat['record.duration'] },
@@ -409,7 +446,10 @@ export function nest(flat: FlatOptions): Options {
       maxRequests: flat['web.max-requests'],
       exporterMetrics: !flat['web.disable-exporter-metrics'],
       openMetricsCreated: flat['web.openmetrics-created'],
+      configFile: flat['web.config.file'],
+      enableAdminApi: flat['web.enable-admin-api'],
     },
     log: { level: flat['log.level'], format: flat['log.format'] },
+    admin,
   };
 }

@@ -1,10 +1,12 @@
 /** Turns texts into typed, validated options. The schemas come out of the table; they also fit values of a configuration file. */
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import { UsageError } from '../model/errors.ts';
+import type { AdminConfig } from '../model/admin.ts';
+import { ConfigFileError, UsageError } from '../model/errors.ts';
+import { defaultAdminConfig } from './admin-schema.ts';
 import { formatDuration, parseDurationMs } from './duration.ts';
 import { type Given, quote } from './flags.ts';
-import { formatListenAddress, parseListenAddress } from './listen-address.ts';
+import { formatListenAddress, isLoopback, parseListenAddress } from './listen-address.ts';
 import {
   nest,
   OPTIONS,
@@ -42,6 +44,15 @@ export function expectation(row: OptionRow): string {
   }
 }
 
+/** What a configuration file says, validated. */
+export interface FileSettings {
+  /** By flag. */
+  readonly values: ReadonlyMap<string, unknown>;
+  readonly admin: AdminConfig;
+  /** `FILE:LINE:COLUMN` of a key. */
+  readonly locate: (configKey: string) => string;
+}
+
 /** A schema from text to what `parse` makes of it, null being a refusal. */
 function read<T>(parse: (text: string) => T | null) {
   return z.string().transform((text, context) => {
@@ -53,6 +64,8 @@ function read<T>(parse: (text: string) => T | null) {
     return value;
   });
 }
+
+export const LISTEN_ADDRESS = read(parseListenAddress);
 
 function inMs(text: string): number {
   const ms = parseDurationMs(text);
@@ -73,7 +86,7 @@ export function schemaOf(row: OptionRow): z.ZodType {
     case 'duration':
       return read(parseDurationMs).pipe(z.int().min(inMs(row.min)).max(inMs(row.max)));
     case 'listen-address':
-      return z.array(read(parseListenAddress)).min(1);
+      return z.array(LISTEN_ADDRESS).min(1);
     case 'url-path':
       return z
         .string()
@@ -91,42 +104,52 @@ export function schemaOf(row: OptionRow): z.ZodType {
   }
 }
 
-const flatSchema = z.strictObject(
-  Object.fromEntries(
-    OPTIONS.map((row: OptionRow) => [
-      row.flag,
-      row.default === null ? z.nullable(schemaOf(row)) : schemaOf(row),
-    ]),
-  ),
-);
-
 export function defaultOf(row: OptionRow, on: Surroundings): boolean | string | null {
   return typeof row.default === 'function' ? row.default(on) : row.default;
 }
 
-/** @throws UsageError naming the flag, its value and what is expected. */
-export function toOptions(given: Given, on: Surroundings): Options {
-  const input: Record<string, unknown> = Object.fromEntries(
-    OPTIONS.map((row: OptionRow): [string, unknown] => {
-      const value = given.get(row.flag) ?? defaultOf(row, on);
-      if (row.kind === 'listen-address') return [row.flag, typeof value === 'string' ? [value] : value];
-      return [row.flag, typeof value === 'object' ? (value?.[0] ?? null) : value];
-    }),
+/**
+ * A flag beats the file, the file beats the default.
+ * @throws UsageError naming the flag, its value and what is expected, or the place in the file.
+ */
+export function toOptions(given: Given, on: Surroundings, file: FileSettings | null = null): Options {
+  const fromFile = new Map(file?.values);
+  for (const flag of given.keys()) fromFile.delete(flag);
+  // Another origin on the command line takes the place of the one in the file.
+  if (ORIGINS.some((flag) => given.has(flag))) for (const flag of ORIGINS) fromFile.delete(flag);
+  const flat: Record<string, unknown> = Object.fromEntries(
+    OPTIONS.map((row: OptionRow) => [row.flag, fromFile.get(row.flag) ?? fromText(row, given, on)]),
   );
-  const result = flatSchema.safeParse(input);
-  if (!result.success) throw refusal(result.error.issues[0]?.path ?? [], input);
-  // The table gives both this type and the schema; TypeScript cannot follow it through Object.fromEntries.
-  const options = nest(result.data as FlatOptions);
-  checkTogether(options);
+  // The table gives both this type and the schemas; TypeScript cannot follow it through Object.fromEntries.
+  const options = nest(flat as FlatOptions, file?.admin ?? defaultAdminConfig());
+  checkTogether(options, new Speaker(file, fromFile));
   return deepFreeze(options);
 }
 
-function refusal(path: readonly PropertyKey[], input: Record<string, unknown>): UsageError {
-  const [flag, index] = path;
-  const row = OPTIONS.find((each) => each.flag === flag) as OptionRow | undefined;
-  if (!row) return new UsageError(`the options are not valid: ${path.join('.')}`);
-  const whole = input[row.flag];
-  const value: unknown = Array.isArray(whole) && typeof index === 'number' ? whole[index] : whole;
+type Flag = keyof FlatOptions;
+
+/** Where the data comes from: one of them at most. */
+const ORIGINS = ['rras.server', 'rras.simulate', 'rras.replay'] as const;
+
+const SCHEMAS: ReadonlyMap<string, z.ZodType> = new Map(
+  OPTIONS.map((row: OptionRow) => [
+    row.flag,
+    row.default === null ? z.nullable(schemaOf(row)) : schemaOf(row),
+  ]),
+);
+
+/** The value that the command line or the table gives. */
+function fromText(row: OptionRow, given: Given, on: Surroundings): unknown {
+  const value = given.get(row.flag) ?? defaultOf(row, on);
+  const texts = typeof value === 'object' ? value : [value];
+  const input = row.kind === 'listen-address' ? texts : (texts?.[0] ?? null);
+  const result = SCHEMAS.get(row.flag)?.safeParse(input);
+  if (result?.success) return result.data;
+  const index = result?.error.issues[0]?.path[0];
+  throw refusal(row, typeof index === 'number' ? texts?.[index] : texts?.[0]);
+}
+
+function refusal(row: OptionRow, value: unknown): UsageError {
   const text = typeof value === 'string' ? value : JSON.stringify(value);
   const suggestion = row.kind === 'enum' ? closest(text, row.choices) : null;
   return new UsageError(
@@ -135,18 +158,47 @@ function refusal(path: readonly PropertyKey[], input: Record<string, unknown>): 
   );
 }
 
+/** Calls options what the administrator called them: by their flags, or by their keys if the file sets them. */
+class Speaker {
+  readonly #file: FileSettings | null;
+  readonly #fromFile: ReadonlyMap<string, unknown>;
+
+  constructor(file: FileSettings | null, fromFile: ReadonlyMap<string, unknown>) {
+    this.#file = file;
+    this.#fromFile = fromFile;
+  }
+
+  name(flag: Flag): string {
+    return this.#keyOf(flag) ?? `--${flag}`;
+  }
+
+  /** With the place of the first of `flags` that the file sets. */
+  error(flags: readonly Flag[], message: string, hint = ''): UsageError {
+    if (!this.#file) return new UsageError(message, hint);
+    const [key] = flags.flatMap((flag) => this.#keyOf(flag) ?? []);
+    return new ConfigFileError(`${key === undefined ? '' : `${this.#file.locate(key)}: `}${message}`, hint);
+  }
+
+  #keyOf(flag: Flag): string | null {
+    return this.#fromFile.has(flag) ? (OPTIONS.find((row) => row.flag === flag)?.configKey ?? null) : null;
+  }
+}
+
 /** Rules that take more than one option. */
-function checkTogether(options: Options): void {
-  const { collector, rras, web } = options;
-  const origins = (['server', 'simulate', 'replay'] as const).filter((origin) => rras[origin] !== null);
+function checkTogether(options: Options, speaker: Speaker): void {
+  const { admin, collector, rras, web } = options;
+  const { server, simulate, replay } = rras;
+  const origins = ORIGINS.filter((_, index) => [server, simulate, replay][index] !== null);
   if (origins.length > 1) {
-    const flags = origins.map((origin) => `--rras.${origin}`);
-    throw new UsageError(`${flags.join(' and ')} exclude each other`, 'leave all but one of them out');
+    const names = origins.map((flag) => speaker.name(flag)).join(' and ');
+    throw speaker.error(origins, `${names} exclude each other`, 'leave all but one of them out');
   }
   if (collector.minIntervalMs >= collector.maxAgeMs) {
-    throw new UsageError(
-      `--collector.min-interval (${formatDuration(collector.minIntervalMs)}) must be shorter than ` +
-        `--collector.max-age (${formatDuration(collector.maxAgeMs)})`,
+    const flags = ['collector.min-interval', 'collector.max-age'] as const;
+    throw speaker.error(
+      flags,
+      `${speaker.name(flags[0])} (${formatDuration(collector.minIntervalMs)}) must be shorter than ` +
+        `${speaker.name(flags[1])} (${formatDuration(collector.maxAgeMs)})`,
       'else every snapshot would be too old to be served',
     );
   }
@@ -154,15 +206,40 @@ function checkTogether(options: Options): void {
   for (const address of web.listenAddresses) {
     const text = formatListenAddress(address);
     if (address.port !== 0 && seen.has(text)) {
-      throw new UsageError(`--web.listen-address=${text} is given more than once`);
+      const flag = 'web.listen-address';
+      throw speaker.error([flag], `${speaker.name(flag)}=${text} is given more than once`);
     }
     seen.add(text);
   }
+  const credentials = admin.tokens.length + admin.clientCertificates.length;
+  if (web.enableAdminApi && credentials === 0 && admin.hooks.grafana === undefined) {
+    const flag = 'web.enable-admin-api';
+    throw speaker.error(
+      [flag],
+      `${speaker.name(flag)} needs a token, a client certificate or the secret of Grafana in the configuration file`,
+      `make a token by: rras-exporter token NAME${options.configFile === null ? ', and name the file by --config.file' : ''}`,
+    );
+  }
+}
+
+/**
+ * Never the admin API in clear to others, unless somebody wrote that it may. `tls`: every listener speaks TLS.
+ * @throws UsageError
+ */
+export function refuseExposedAdmin({ admin, web }: Options, tls: boolean): void {
+  if (!web.enableAdminApi || tls || admin.allowPlainHttp) return;
+  const exposed = web.listenAddresses.find(({ host }) => host === null || !isLoopback(host));
+  if (!exposed) return;
+  throw new UsageError(
+    `the admin API would be served without TLS on ${formatListenAddress(exposed)}, where others than this machine can reach it`,
+    'turn on TLS by --web.config.file, listen on 127.0.0.1, or set admin.allowPlainHttp: true in the configuration file',
+  );
 }
 
 function deepFreeze<T extends object>(value: T): T {
   for (const part of Object.values(value) as unknown[]) {
-    if (typeof part === 'object' && part !== null) deepFreeze(part);
+    // The bytes of a secret cannot be frozen.
+    if (typeof part === 'object' && part !== null && !ArrayBuffer.isView(part)) deepFreeze(part);
   }
   return Object.freeze(value);
 }

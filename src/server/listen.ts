@@ -1,7 +1,8 @@
 /** Opens the listeners, and closes them again without waiting for clients that do not let go. */
-import type { RequestListener, Server } from 'node:http';
+import type { RequestListener } from 'node:http';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
+import type { WebSecurity } from './web-security.ts';
 
 /** Where to listen; a null host is every address of the machine. */
 export interface Address {
@@ -25,28 +26,42 @@ const MAX_HEADERS = 100;
 const MAX_CONNECTIONS = 1024;
 
 /** Rejects with a message that names the address and says what to do. */
-export async function listen(address: Address, handler: RequestListener): Promise<Listener> {
-  const server = createServer(
-    {
-      headersTimeout: HEADERS_TIMEOUT_MS,
-      requestTimeout: REQUEST_TIMEOUT_MS,
-      connectionsCheckingInterval: CHECKING_INTERVAL_MS,
-      keepAliveTimeout: 90_000,
-    },
-    handler,
-  );
+export async function listen(
+  address: Address,
+  handler: RequestListener,
+  security?: Pick<WebSecurity, 'tls' | 'createServer'>,
+): Promise<Listener> {
+  const options = {
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    connectionsCheckingInterval: CHECKING_INTERVAL_MS,
+    keepAliveTimeout: 90_000,
+  };
+  const server = security ? security.createServer(options, handler) : createServer(options, handler);
   server.maxHeadersCount = MAX_HEADERS;
   server.maxConnections = MAX_CONNECTIONS;
-  const bound = await bind(server, address);
+  const net: Server = server;
+  // The server itself knows only of connections that speak HTTP already, not of those in the handshake of TLS.
+  const sockets = new Set<Socket>();
+  net.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  const force = (): void => {
+    for (const socket of sockets) socket.destroy();
+  };
+  const bound = await bind(net, address);
+  const scheme = security?.tls ? 'https' : 'http';
   return {
-    url: `http://${bracketed(address.host ?? 'localhost')}:${bound.port}`,
+    url: `${scheme}://${bracketed(address.host ?? 'localhost')}:${bound.port}`,
     close: (signal) =>
       new Promise<void>((resolve) => {
-        server.close(() => resolve());
+        net.close(() => resolve());
         server.closeIdleConnections();
-        signal.addEventListener('abort', () => server.closeAllConnections(), { once: true });
+        if (signal.aborted) force();
+        else signal.addEventListener('abort', force, { once: true });
       }),
-    force: () => server.closeAllConnections(),
+    force,
   };
 }
 

@@ -334,6 +334,8 @@ const REFUSAL = {
 };
 
 function schema(type: z.ZodType, io: 'input' | 'output'): object {
-  const { $schema: _, ...rest } = z.toJSONSchema(type, { io, unrepresentable: 'any' });
-  return rest;
+  const described = z.toJSONSchema(type, { io, unrepresentable: 'any' });
+  // The document says once which dialect it is in.
+  delete described.$schema;
+  return described;
 }

@@ -29,6 +29,7 @@ function refusal(...argv: string[]): string {
 const NAMES = COMMANDS.map(({ name }) => name);
 
 const DEFAULTS: Options = {
+  configFile: null,
   rras: { server: null, simulate: null, replay: null },
   native: { isolation: 'process' },
   record: { durationMs: 60_000 },
@@ -48,8 +49,31 @@ const DEFAULTS: Options = {
     maxRequests: 40,
     exporterMetrics: true,
     openMetricsCreated: false,
+    configFile: null,
+    enableAdminApi: false,
   },
   log: { level: 'info', format: 'logfmt' },
+  admin: {
+    tokens: [],
+    clientCertificates: [],
+    allowPlainHttp: false,
+    guards: {
+      allow: ['*'],
+      deny: [],
+      endpointNetworks: [],
+      cooldownMs: 60_000,
+      cooldownMaxMs: 3_600_000,
+      rateBurst: 5,
+      ratePerMs: 600_000,
+      maxConcurrent: 2,
+      maxUnreachableShare: 0.5,
+      minHealthyFrom: 4,
+      breakerFailures: 3,
+      attemptTimeoutMs: 60_000,
+      dryRun: false,
+    },
+    hooks: { allowActions: ['reconnect'], rules: [], grafana: undefined },
+  },
 };
 
 describe('without flags', () => {
@@ -66,7 +90,7 @@ describe('without flags', () => {
 });
 
 describe('a flag', () => {
-  type Section = keyof Options;
+  type Section = Exclude<keyof Options, 'configFile' | 'admin'>;
   test.each<[string[], Section, object]>([
     [['--web.listen-address=127.0.0.1:1'], 'web', { listenAddresses: [{ host: '127.0.0.1', port: 1 }] }],
     [['--web.listen-address', '[::1]:1'], 'web', { listenAddresses: [{ host: '::1', port: 1 }] }],

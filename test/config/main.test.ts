@@ -1,8 +1,10 @@
 /** The program as a process: what it prints, where, and with which exit code. */
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
+import { makeConfigFolder } from './config-folder.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
@@ -55,5 +57,80 @@ test('a value that is wrong is one line on standard error and exits 2', async ()
     code: 2,
     stdout: '',
     stderr: 'rras-exporter: error: --web.max-requests=many: expected a whole number from 0 to 1000000\n',
+  });
+});
+
+describe('with a configuration file', () => {
+  const folder = makeConfigFolder();
+  afterAll(() => folder.remove());
+  const bad = folder.path('unknown-below.bad.yml');
+  const error = `rras-exporter: error: ${bad}:3:3: web.lisen-address: unknown key (did you mean listen-address?)\n`;
+
+  test('R2 serving a bad one is one line on standard error and exits 2', async () => {
+    const flags = ['--rras.simulate', '--web.listen-address=127.0.0.1:0'];
+    expect(await run(...flags, `--config.file=${bad}`)).toEqual({ code: 2, stdout: '', stderr: error });
+  });
+
+  test('R2 check-config tells the same of a bad one and exits 1', async () => {
+    expect(await run('check-config', bad)).toEqual({ code: 1, stdout: '', stderr: error });
+  });
+
+  test('check-config sums up a good one and exits 0', async () => {
+    const good = folder.path('aliases.good.yml');
+    const { code, stdout, stderr } = await run('check-config', good, '--web.listen-address=127.0.0.1:1');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toBe(
+      `${good} is valid\nlistens on 127.0.0.1:1, admin API off, 2 tokens, 0 client certificates, 0 hook rules, Grafana hook off\n`,
+    );
+  });
+
+  test('check-config takes the file as its word only', async () => {
+    expect(await run('check-config', bad, `--config.file=${bad}`)).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: 'rras-exporter: error: check-config checks the file it names (leave out --config.file)\n',
+    });
+  });
+
+  test('other commands read it, too', async () => {
+    expect(await run('pseudonym', 'anna', `--config.file=${bad}`)).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: error,
+    });
+  });
+
+  test('A9 check-config refuses an admin API that would be served in clear to others', async () => {
+    const name = folder.path('exposed.yml');
+    const text = readFileSync(folder.path('aliases.good.yml'), 'utf8');
+    writeFileSync(name, `web: { enable-admin-api: true }\n${text}`);
+    const { code, stdout, stderr } = await run('check-config', name);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toMatch(
+      /^rras-exporter: error: the admin API would be served without TLS on :10077, .+\n$/,
+    );
+    expect(await run('check-config', name, '--web.listen-address=[::1]:1')).toMatchObject({ code: 0 });
+  });
+
+  test('token prints a new token and lines that fit the file', async () => {
+    const { code, stdout, stderr } = await run('token', '1e3');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const [token = '', ...lines] = stdout.split('\n');
+    expect(token).toMatch(/^rrasx_[\w-]{43}$/);
+    const name = folder.path('token.yml');
+    writeFileSync(name, lines.join('\n'));
+    expect(lines.join('\n')).toContain(createHash('sha256').update(token).digest('hex'));
+    expect(lines.join('\n')).not.toContain(token);
+    expect(await run('check-config', name)).toMatchObject({ code: 0 });
+    expect((await run('token', '1e3')).stdout.split('\n')[0]).not.toBe(token);
+  });
+
+  test.each(['', 'on call', 'a'.repeat(65), 'x\n'])('token takes no name such as %j', async (name) => {
+    expect(await run('token', name)).toEqual({
+      code: 2,
+      stdout: '',
+      stderr:
+        'rras-exporter: error: the token needs a name of 1 to 64 letters, digits, dots, underscores and dashes\n',
+    });
   });
 });

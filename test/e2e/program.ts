@@ -132,8 +132,13 @@ export class Program {
   }
 
   /** A program that serves on a free port of 127.0.0.1. */
-  static async serve(...args: readonly string[]): Promise<Program> {
-    const program = new Program([...args, '--web.listen-address=127.0.0.1:0']);
+  static serve(...args: readonly string[]): Promise<Program> {
+    return Program.serveOn(0, ...args);
+  }
+
+  /** A program that serves on this port of 127.0.0.1. */
+  static async serveOn(port: number, ...args: readonly string[]): Promise<Program> {
+    const program = new Program([...args, `--web.listen-address=127.0.0.1:${port}`]);
     await until(`listening: ${args.join(' ')}`, () => program.#isEnded || program.url !== '');
     if (program.#isEnded) throw new Error(`the program ended: ${program.log}`);
     return program;

@@ -29,6 +29,16 @@ import type { Listener } from '../../src/server/listen.ts';
 import { listen } from '../../src/server/listen.ts';
 import { PageCache } from '../../src/server/pages.ts';
 import { requireTool } from '../tools/require-tool.ts';
+import type { Amount } from './measured-totals.ts';
+import {
+  DIRECTIONS,
+  increaseOf,
+  movedBetween,
+  percent,
+  rangeOf,
+  unseenOf,
+  worstRates,
+} from './measured-totals.ts';
 import { until } from './program.ts';
 import type { Sample } from './scraping-prometheus.ts';
 import { freePort, ScrapingPrometheus } from './scraping-prometheus.ts';
@@ -66,11 +76,6 @@ class HeldClock implements Clock {
       this.#heldMs = undefined;
     }
   }
-}
-
-interface Amount {
-  received: number;
-  transmitted: number;
 }
 
 /** What one exporter must say after one poll. */
@@ -165,6 +170,7 @@ class Exporter {
       snapshot: () => poller.snapshot(),
       ready: () => poller.ready,
       api: { status: () => ({}), connections: () => [], interfaces: () => [] } as never,
+      openApi: {},
     });
     void poller.run(this.#stop.signal);
     void this.#scrapeOften(poller);
@@ -186,14 +192,8 @@ class Exporter {
 
   /** What sessions that were over by then had moved after the last poll that saw them. */
   unseen(toMs: number): Amount {
-    const unseen = { received: 0, transmitted: 0 };
-    for (const { last } of this.#seen.values()) {
-      if (last.endMs > toMs) continue;
-      const end = this.#simulator.liveSessions(last.endMs - 1).find(({ guid }) => guid === last.guid)!;
-      unseen.received += end.receivedBytes - last.receivedBytes;
-      unseen.transmitted += end.transmittedBytes - last.transmittedBytes;
-    }
-    return unseen;
+    const lastSeen = [...this.#seen.values()].map(({ last }) => last);
+    return unseenOf(this.#simulator, lastSeen, toMs);
   }
 
   #note(ms: number): void {
@@ -273,17 +273,7 @@ requireTool('prometheus')(`a Prometheus over ${SECONDS} s of ${SCENARIO}`, (prog
     return exporters[which]!.polls.filter(({ wallSeconds }) => wallSeconds <= value).at(-1)!;
   }
 
-  /** Everything that was moved between two moments, whoever saw it. */
-  function moved(fromMs: number, toMs: number): Amount {
-    const amount = { received: 0, transmitted: 0 };
-    for (const { receivedBytes, transmittedBytes } of simulator.trafficBetween(fromMs, toMs)) {
-      amount.received += receivedBytes;
-      amount.transmitted += transmittedBytes;
-    }
-    return amount;
-  }
-
-  const rangeOf = (from: Sample, to: Sample): string => `${to.ms - from.ms}ms`;
+  const moved = (fromMs: number, toMs: number): Amount => movedBetween(simulator, fromMs, toMs);
 
   test('scraped both exporters about once a second, and saw a restart', () => {
     expect(scrapes[0]!.length).toBeGreaterThan(SECONDS * RESTART_AT * 0.8);
@@ -312,12 +302,8 @@ requireTool('prometheus')(`a Prometheus over ${SECONDS} s of ${SCENARIO}`, (prog
     const ends = [pollOf(0, first!.at(-1)!).ms, pollOf(1, to).ms];
     const polls = exporters.flatMap(({ polls: each }) => each.slice(1).map(({ ms }, n) => ms - each[n]!.ms));
     const meanGapMs = polls.reduce((sum, each) => sum + each, 0) / polls.length;
-    const percent = (share: number): string => `${(share * 100).toFixed(3)} %`;
-    for (const direction of ['received', 'transmitted'] as const) {
-      const increase = (await prometheus!.value(
-        `sum(increase(rras_${direction}_bytes_total[${range}]))`,
-        to.ms,
-      ))!;
+    for (const direction of DIRECTIONS) {
+      const increase = await increaseOf(prometheus!, direction, from, to);
       const unseen = exporters.reduce(
         (sum, exporter, which) => sum + exporter.unseen(ends[which]!)[direction],
         0,
@@ -341,23 +327,7 @@ requireTool('prometheus')(`a Prometheus over ${SECONDS} s of ${SCENARIO}`, (prog
     const all = scrapes.flatMap((samples, which) =>
       samples.map((sample) => ({ sample, ms: pollOf(which, sample).ms })),
     );
-    const worst = { received: 0, transmitted: 0 };
-    let windows = 0;
-    for (const { sample, ms } of all) {
-      const inWindow = all.filter(
-        (each) => each.sample.ms >= sample.ms - 60_000 && each.sample.ms <= sample.ms,
-      );
-      // Only over full minutes: before, rate() extends what it has over the whole window.
-      if (sample.ms - all[0]!.sample.ms < 60_000) continue;
-      windows += 1;
-      const since = inWindow[0]!;
-      const truth = moved(since.ms, ms);
-      for (const direction of ['received', 'transmitted'] as const) {
-        const rate = (await prometheus!.value(`sum(rate(rras_${direction}_bytes_total[1m]))`, sample.ms))!;
-        const trueRate = truth[direction] / ((ms - since.ms) / 1000);
-        worst[direction] = Math.max(worst[direction], rate / trueRate);
-      }
-    }
+    const { windows, worst } = await worstRates(prometheus!, all, moved);
     process.stdout.write(
       `rate over ${windows} windows of a minute, worst over true: ${JSON.stringify(worst)}\n`,
     );

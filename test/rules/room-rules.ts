@@ -11,11 +11,13 @@ export const ROOTS = [
   'src/serve.ts',
   'src/native-host.ts',
   'src/audit.ts',
+  'src/check-config.ts',
   'src/pseudonym.ts',
   'src/record.ts',
+  'src/token.ts',
 ] as const;
 
-const ROOT_PATH = '^src/(main|serve|native-host|audit|pseudonym|record)\\.ts$';
+const ROOT_PATH = '^src/(main|serve|native-host|audit|check-config|pseudonym|record|token)\\.ts$';
 
 /** Matches the package wherever it is installed, and its bare name where it is not. */
 function npmPackage(name: string): string {

@@ -1,0 +1,184 @@
+/**
+ * Building blocks of the schema of a configuration file. Each refuses with a text that completes `KEY: `, so that every
+ * problem is told once and in one voice; none shows the value of a secret.
+ */
+import { z } from 'zod';
+import { formatDuration, parseDurationMs } from './duration.ts';
+import { quote } from './flags.ts';
+import { closest } from './suggestion.ts';
+
+/** What an issue of these schemas carries besides its message and path. */
+export interface IssueParams {
+  /** What to do instead; '' if there is nothing to say. */
+  readonly hint: string;
+  /** The keys that may stand where an unknown one does. */
+  readonly siblings?: readonly string[];
+}
+
+/** Reports a problem of the value at `path`, counted from where the check stands. */
+export type Report = (path: readonly PropertyKey[], message: string, hint?: string) => void;
+
+type Context = z.core.$RefinementCtx;
+
+/** Present or not: what an absent key means is for the setting to say. */
+const anything = z.unknown().optional();
+
+const SHOWN_CHARS = 60;
+
+/** A value of a file, for messages. */
+function show(value: unknown): string {
+  switch (typeof value) {
+    case 'string':
+      return quote(value.length > SHOWN_CHARS ? `${value.slice(0, SHOWN_CHARS)}…` : value);
+    case 'number':
+    case 'boolean':
+      return `${value}`;
+    default:
+      return Array.isArray(value) ? 'a list' : value ? 'a section' : 'nothing';
+  }
+}
+
+function refuse(context: Context, message: string, hint = '', path: readonly PropertyKey[] = []): never {
+  const params: IssueParams = { hint };
+  context.addIssue({ code: 'custom', message, params: { ...params }, path: [...path] });
+  return z.NEVER;
+}
+
+interface SettingOptions<T> {
+  /** What an absent key means; without it the key must be there. */
+  readonly fallback?: T;
+  /** Keeps the value out of the message. */
+  readonly secret?: boolean;
+  /** What to do about a value that is refused. */
+  readonly hint?: (value: unknown) => string;
+}
+
+/** One value. `expected` completes "expected ...". */
+export function setting<T>(expected: string, schema: z.ZodType<T>, options: SettingOptions<T> = {}) {
+  return anything.transform((value, context): T => {
+    if (value === undefined) {
+      if ('fallback' in options) return options.fallback;
+      return refuse(context, `is missing: expected ${expected}`);
+    }
+    const result = schema.safeParse(value);
+    if (result.success) return result.data;
+    const found = options.secret === true && typeof value === 'string' ? '' : `, not ${show(value)}`;
+    const hint = options.hint?.(value) ?? '';
+    return refuse(context, `expected ${expected}${found}`, hint === '' ? quotesHint(value, schema) : hint);
+  });
+}
+
+/** YAML tells 7 from '7'. */
+function quotesHint(value: unknown, schema: z.ZodType): string {
+  const fits = (other: unknown): boolean => schema.safeParse(other).success;
+  if (typeof value === 'number' || typeof value === 'boolean') {
+    return fits(`${value}`) ? 'put it in quotes' : '';
+  }
+  if (typeof value !== 'string' || value.trim() === '') return '';
+  return fits(Number(value)) || (/^(?:true|false)$/.test(value) && fits(value === 'true'))
+    ? 'leave out the quotes'
+    : '';
+}
+
+export function choice<const C extends readonly [string, ...string[]]>(
+  choices: C,
+  options: SettingOptions<C[number]> = {},
+) {
+  return setting<C[number]>(`one of ${choices.join(', ')}`, z.enum(choices), {
+    hint: (value) => meant(value, choices),
+    ...options,
+  });
+}
+
+export function meant(value: unknown, choices: readonly string[]): string {
+  const suggestion = typeof value === 'string' ? closest(value, choices) : null;
+  return suggestion === null ? '' : `did you mean ${suggestion}?`;
+}
+
+export function bool(fallback: boolean) {
+  return setting('true or false', z.boolean(), { fallback });
+}
+
+export function integer(min: number, max: number, fallback: number) {
+  return setting(`a whole number from ${min} to ${max}`, z.int().min(min).max(max), { fallback });
+}
+
+/** In milliseconds. The bounds are written as in a file. */
+export function duration<F extends number | undefined>(min: string, max: string, options: { fallback: F }) {
+  const from = parseDurationMs(min) ?? 0;
+  const to = parseDurationMs(max) ?? Infinity;
+  const schema = z
+    .string()
+    .transform((text) => parseDurationMs(text) ?? Number.NaN)
+    .pipe(z.number().min(from).max(to));
+  return setting<number | F>(
+    `a duration from ${formatDuration(from)} to ${formatDuration(to)}, such as 30s or 1m30s`,
+    schema,
+    options,
+  );
+}
+
+/** `what` names the entries in the plural. With no `fallback`, at least one is needed. */
+export function list<T>(what: string, item: z.ZodType<T>, fallback?: readonly NoInfer<T>[]) {
+  const items = z.array(item);
+  return anything.transform((value, context): readonly T[] => {
+    if (value === undefined && fallback !== undefined) return fallback;
+    if (value === undefined) return refuse(context, `is missing: expected a list of ${what}`);
+    if (!Array.isArray(value)) {
+      return refuse(context, `expected a list of ${what}, not ${show(value)}`, 'a list is written [a, b]');
+    }
+    if (value.length === 0 && fallback === undefined)
+      return refuse(context, `expected a list of ${what}, not an empty one`);
+    return forward(items.safeParse(value), context);
+  });
+}
+
+type Shape = Readonly<Record<string, z.ZodType>>;
+type Output<S extends Shape> = z.output<z.ZodObject<S>>;
+
+/** A map of known keys. Absent or empty, it has the defaults of all of them. `check` sees valid values only. */
+export function section<S extends Shape>(
+  shape: S,
+  check?: (values: Output<S>, report: Report) => void,
+): z.ZodType<Output<S>> {
+  const schema = z.strictObject(shape);
+  const siblings = Object.keys(shape);
+  return anything.transform((value, context): Output<S> => {
+    const map = value ?? {};
+    if (typeof map !== 'object' || Array.isArray(map)) {
+      const keys = siblings.length === 1 ? 'key' : 'keys';
+      const wanted = siblings.length > 8 ? 'a section' : `a section with the ${keys} ${siblings.join(', ')}`;
+      // `collector.ports: false`, as the flag is called.
+      const hint = typeof map === 'boolean' && 'enabled' in shape ? `write enabled: ${map} below it` : '';
+      return refuse(context, `expected ${wanted}, not ${show(map)}`, hint);
+    }
+    const values = forward(schema.safeParse(map), context, siblings);
+    if (context.issues.length === 0) {
+      check?.(values, (path, message, hint) => void refuse(context, message, hint, path));
+    }
+    return values;
+  });
+}
+
+/** As `section`, but undefined if the key is not there. */
+export function optional<T>(schema: z.ZodType<T>) {
+  return anything.transform((value, context): T | undefined =>
+    value === undefined ? undefined : forward(schema.safeParse(value), context),
+  );
+}
+
+function forward<T>(result: z.ZodSafeParseResult<T>, context: Context, siblings: readonly string[] = []): T {
+  if (result.success) return result.data;
+  for (const issue of result.error.issues) {
+    if (issue.code !== 'unrecognized_keys') {
+      context.issues.push({ ...issue, input: undefined, path: [...issue.path] });
+      continue;
+    }
+    for (const key of issue.keys) {
+      const params: IssueParams = { hint: '', siblings };
+      const path = [...issue.path, key];
+      context.addIssue({ code: 'custom', message: 'unknown key', params: { ...params }, path });
+    }
+  }
+  return z.NEVER;
+}

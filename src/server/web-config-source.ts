@@ -1,0 +1,141 @@
+/**
+ * The web configuration as it is now, and the certificates that it names: looked at each time, read again only when they
+ * changed. What cannot be used is an error for whoever asks, and one line of the log when it begins and when it ends.
+ */
+import type { Clock } from '../model/clock.ts';
+import { UsageError } from '../model/errors.ts';
+import type { Logger } from '../model/logger.ts';
+import type { Pems, TlsMaterial } from './tls-material.ts';
+import { makeTls, readPems } from './tls-material.ts';
+import type { FileContent } from './watched-file.ts';
+import { WatchedFile } from './watched-file.ts';
+import type { TlsConfig, WebConfig } from './web-config-schema.ts';
+import { parseWebConfig } from './web-config-schema.ts';
+
+export interface SourceParts {
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+export class WebConfigSource {
+  readonly #path: string;
+  readonly #parts: SourceParts;
+  readonly #file: WatchedFile;
+  readonly #requests: State;
+  readonly #connections: State;
+  #started: WebConfig | undefined;
+  #parsed: { readonly content: FileContent; readonly config: WebConfig } | undefined;
+  #pemFiles: { readonly tls: TlsConfig; readonly files: Map<string, WatchedFile> } | undefined;
+  #made: { readonly tls: TlsConfig; readonly pems: Pems; readonly material: TlsMaterial } | undefined;
+
+  constructor(path: string, parts: SourceParts) {
+    this.#path = path;
+    this.#parts = parts;
+    this.#file = new WatchedFile(path, parts.clock);
+    this.#requests = new State(parts.logger, [
+      'the web configuration cannot be used: all requests are refused',
+      'the web configuration can be used again',
+    ]);
+    this.#connections = new State(parts.logger, [
+      'the TLS certificates cannot be used: new connections are refused',
+      'the TLS certificates can be used again',
+    ]);
+  }
+
+  /** Reads all for the first time. What protects then stays on as long as the program runs. */
+  async open(): Promise<WebConfig> {
+    const config = await this.#read();
+    if (config.tls) await this.#readTls(config.tls);
+    this.#started = config;
+    return config;
+  }
+
+  /** Rejects with a UsageError while the file cannot be used. */
+  async config(): Promise<WebConfig> {
+    return this.#requests.note(this.#read());
+  }
+
+  /** What to speak TLS with. Rejects with a UsageError while that cannot be done. */
+  async tls(): Promise<TlsMaterial> {
+    const { tls } = await this.config();
+    if (!tls) throw new UsageError(`${this.#path} has no tls_server_config`);
+    return this.#connections.note(this.#readTls(tls));
+  }
+
+  async #read(): Promise<WebConfig> {
+    const content = await this.#file.read();
+    const before = this.#parsed;
+    if (before?.content === content) return before.config;
+    const config = parseWebConfig(content, this.#path);
+    if (this.#started) refuseWeaker(this.#started, config, this.#path);
+    this.#parsed = { content, config };
+    if (before) {
+      const { logger } = this.#parts;
+      logger.info('the web configuration was read again', { file: this.#path });
+      if (config.tls && !this.#started?.tls) logger.warn('TLS begins with the next start of the program');
+    }
+    return config;
+  }
+
+  async #readTls(tls: TlsConfig): Promise<TlsMaterial> {
+    if (this.#pemFiles?.tls !== tls) this.#pemFiles = { tls, files: new Map() };
+    const { files } = this.#pemFiles;
+    const pems = await readPems(tls, (path) => {
+      let file = files.get(path);
+      if (!file) files.set(path, (file = new WatchedFile(path, this.#parts.clock)));
+      return file.read();
+    });
+    const before = this.#made;
+    if (before?.tls === tls && isSame(before.pems, pems)) return before.material;
+    const material = makeTls(tls, pems);
+    this.#made = { tls, pems, material };
+    if (before && !before.pems.cert.bytes.equals(pems.cert.bytes)) {
+      this.#parts.logger.info('the TLS certificate was read again', { notAfter: material.notAfter });
+    }
+    return material;
+  }
+}
+
+const isSame = (a: Pems, b: Pems): boolean =>
+  a.cert === b.cert && a.key === b.key && a.clientCa === b.clientCa;
+
+export const verifiesClients = ({ tls }: WebConfig): boolean =>
+  tls?.clientAuth === 'RequireAndVerifyClientCert';
+
+/** A file that was cut off while it was written is often a valid one, with less in it. */
+function refuseWeaker(started: WebConfig, now: WebConfig, path: string): void {
+  const lost = [
+    started.tls && !now.tls ? 'tls_server_config' : '',
+    started.users.size > 0 && now.users.size === 0 ? 'basic_auth_users' : '',
+    verifiesClients(started) && !verifiesClients(now) ? 'client_auth_type RequireAndVerifyClientCert' : '',
+  ].find((key) => key !== '');
+  if (lost === undefined) return;
+  throw new UsageError(`${path}: ${lost} is gone; what protects cannot be turned off while the program runs`);
+}
+
+/** Writes a line when something begins to fail, when it fails in another way, and when it is well again. */
+class State {
+  readonly #logger: Logger;
+  readonly #messages: readonly [broken: string, well: string];
+  #problem: string | null = null;
+
+  constructor(logger: Logger, messages: readonly [broken: string, well: string]) {
+    this.#logger = logger;
+    this.#messages = messages;
+  }
+
+  async note<T>(result: Promise<T>): Promise<T> {
+    const [broken, well] = this.#messages;
+    try {
+      const value = await result;
+      if (this.#problem !== null) this.#logger.info(well);
+      this.#problem = null;
+      return value;
+    } catch (error) {
+      const problem = error instanceof Error ? error.message : String(error);
+      if (problem !== this.#problem) this.#logger.error(broken, { error });
+      this.#problem = problem;
+      throw error;
+    }
+  }
+}

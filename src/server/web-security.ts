@@ -1,0 +1,169 @@
+/**
+ * What `--web.config.file` makes of the listeners: TLS, client certificates, basic authentication, headers and the rate
+ * limit. The file is looked at again for every connection and request; while it cannot be used, all are refused.
+ */
+import type {
+  IncomingMessage,
+  RequestListener,
+  Server as HttpServer,
+  ServerOptions,
+  ServerResponse,
+} from 'node:http';
+import { createServer as createHttpServer, STATUS_CODES } from 'node:http';
+import type { Server as HttpsServer } from 'node:https';
+import type { RequestHandler } from 'express';
+import type { Clock } from '../model/clock.ts';
+import type { Logger } from '../model/logger.ts';
+import { parseBasicCredentials, PasswordChecker } from './password-checker.ts';
+import { createSecureServer, isOutdated } from './tls-server.ts';
+import { TokenBucket } from './token-bucket.ts';
+import type { WebConfig } from './web-config-schema.ts';
+import { verifiesClients, WebConfigSource } from './web-config-source.ts';
+
+export interface WebSecurityParts {
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+export type WebServer = HttpServer | HttpsServer;
+
+export interface WebSecurity {
+  /** True if the listeners speak TLS; does not change while the program runs. */
+  readonly tls: boolean;
+  /** True if nobody gets in without a password or a verified certificate; stays so while the program runs. */
+  readonly authenticates: boolean;
+  /** A server that speaks what the file says, and answers 500 while the file cannot be used. */
+  createServer(options: ServerOptions, handler: RequestListener): WebServer;
+  /** Sets the configured headers; stands before the others, so that refusals bear them, too. */
+  readonly headers: RequestHandler;
+  /** Refuses requests beyond the configured rate with 429. */
+  readonly limit: RequestHandler;
+  /** Refuses requests without the name and password of a configured user with 401; lets all pass if there are none. */
+  readonly basicAuth: RequestHandler;
+}
+
+/** Rejects with a UsageError of one line if the file, or one that it names, cannot be used. */
+export async function openWebSecurity(path: string, parts: WebSecurityParts): Promise<WebSecurity> {
+  const source = new WebConfigSource(path, parts);
+  return new FileWebSecurity(source, await source.open(), parts);
+}
+
+class FileWebSecurity implements WebSecurity {
+  readonly tls: boolean;
+  readonly authenticates: boolean;
+  readonly #source: WebConfigSource;
+  readonly #parts: WebSecurityParts;
+  readonly #passwords = new PasswordChecker();
+  /** One look at the file for each request: its handlers go by the same configuration. */
+  readonly #configs = new WeakMap<IncomingMessage, Promise<WebConfig>>();
+  #bucket: { readonly key: string; readonly tokens: TokenBucket } | undefined;
+
+  constructor(source: WebConfigSource, started: WebConfig, parts: WebSecurityParts) {
+    this.#source = source;
+    this.#parts = parts;
+    this.tls = started.tls !== null;
+    this.authenticates = started.users.size > 0 || verifiesClients(started);
+  }
+
+  createServer(options: ServerOptions, handler: RequestListener): WebServer {
+    const guarded: RequestListener = (request, response) => {
+      void this.#guard(request, response, handler);
+    };
+    if (!this.tls) return createHttpServer(options, guarded);
+    return createSecureServer(options, guarded, () => this.#source.tls(), this.#parts.logger);
+  }
+
+  readonly headers: RequestHandler = async (request, response, next) => {
+    const config = await this.#configFor(request, response);
+    if (!config) return;
+    for (const [name, value] of config.headers) response.setHeader(name, value);
+    next();
+  };
+
+  readonly limit: RequestHandler = async (request, response, next) => {
+    const config = await this.#configFor(request, response);
+    if (!config) return;
+    const waitMs = this.#take(config);
+    if (waitMs === 0) {
+      next();
+      return;
+    }
+    response.setHeader('Retry-After', Math.ceil(waitMs / 1000));
+    refuse(response, 429);
+  };
+
+  readonly basicAuth: RequestHandler = async (request, response, next) => {
+    const config = await this.#configFor(request, response);
+    if (!config) return;
+    if (config.users.size === 0) {
+      next();
+      return;
+    }
+    const credentials = parseBasicCredentials(request.headers.authorization);
+    const verdict =
+      credentials &&
+      (await this.#passwords.check(config.users, credentials, request.socket.remoteAddress ?? ''));
+    if (verdict === 'right') {
+      next();
+      return;
+    }
+    if (verdict === 'busy') {
+      response.setHeader('Retry-After', '1');
+      refuse(response, 503);
+      return;
+    }
+    response.setHeader('WWW-Authenticate', 'Basic');
+    refuse(response, 401);
+  };
+
+  async #guard(request: IncomingMessage, response: ServerResponse, handler: RequestListener): Promise<void> {
+    if (!(await this.#configFor(request, response))) return;
+    if (this.tls && (await this.#isShutOut(request))) {
+      // As if it had been closed while it was idle: clients then connect anew, and are judged by today's rules.
+      request.socket.destroy();
+      return;
+    }
+    handler(request, response);
+  }
+
+  async #isShutOut(request: IncomingMessage): Promise<boolean> {
+    try {
+      return isOutdated(request.socket, await this.#source.tls());
+    } catch {
+      // New connections are refused; one that is there goes on by the rules that let it in, as in the toolkit.
+      return false;
+    }
+  }
+
+  /** Answers the request and gives undefined if the configuration cannot be used; the log says why. */
+  async #configFor(request: IncomingMessage, response: ServerResponse): Promise<WebConfig | undefined> {
+    let config = this.#configs.get(request);
+    if (!config) {
+      config = this.#source.config();
+      this.#configs.set(request, config);
+    }
+    try {
+      return await config;
+    } catch {
+      refuse(response, 500);
+      return undefined;
+    }
+  }
+
+  #take({ rateLimit }: WebConfig): number {
+    const key = JSON.stringify(rateLimit);
+    if (this.#bucket?.key !== key) {
+      const { intervalMs, burst } = rateLimit ?? { intervalMs: 0, burst: 0 };
+      this.#bucket = { key, tokens: new TokenBucket(intervalMs, burst, this.#parts.clock) };
+    }
+    return rateLimit === null ? 0 : this.#bucket.tokens.take();
+  }
+}
+
+function refuse(response: ServerResponse, status: number): void {
+  response.statusCode = status;
+  response.setHeader('Content-Type', 'text/plain; charset=utf-8');
+  response.setHeader('X-Content-Type-Options', 'nosniff');
+  response.setHeader('Cache-Control', 'no-store');
+  response.end(`${STATUS_CODES[status]}\n`);
+}
