@@ -3,19 +3,25 @@ import { formatListenAddress } from './config/listen-address.ts';
 import type { Options } from './config/options.ts';
 import { refuseExposedAdmin } from './config/schema.ts';
 import { ConfigFileError, UsageError } from './model/errors.ts';
+import { readWebConfig } from './server/web-config.ts';
 
 /** `load` reads the file together with the flags. Rejects with the error that serving would end with. */
-export function checkConfig(file: string, load: (file: string) => Options): void {
-  const options = checked(() => load(file), ConfigFileError);
-  // Whether a web configuration file turns TLS on is not known here.
-  if (options.web.configFile === null) checked(() => refuseExposedAdmin(options, false), UsageError);
-  process.stdout.write(`${file} is valid\n${summary(options)}\n`);
+export async function checkConfig(file: string, load: (file: string) => Options): Promise<void> {
+  const options = await asFinding(ConfigFileError, () => load(file));
+  const tls = await asFinding(UsageError, async () => {
+    const { configFile } = options.web;
+    const web = configFile === null ? null : await readWebConfig(configFile);
+    const secure = web !== null && web.tls !== null;
+    refuseExposedAdmin(options, secure);
+    return secure;
+  });
+  process.stdout.write(`${file} is valid\n${summary(options, tls)}\n`);
 }
 
-function summary({ admin, web }: Options): string {
+function summary({ admin, web }: Options, tls: boolean): string {
   const { grafana, rules } = admin.hooks;
   return [
-    `listens on ${web.listenAddresses.map(formatListenAddress).join(' and ')}`,
+    `listens on ${web.listenAddresses.map(formatListenAddress).join(' and ')} ${tls ? 'with' : 'without'} TLS`,
     `admin API ${web.enableAdminApi ? 'on' : 'off'}`,
     count(admin.tokens.length, 'token'),
     count(admin.clientCertificates.length, 'client certificate'),
@@ -26,11 +32,11 @@ function summary({ admin, web }: Options): string {
 
 const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? '' : 's'}`;
 
-/** A fault of the file is what was looked for, not wrong usage: exit code 1. */
-function checked<T>(act: () => T, kind: typeof UsageError): T {
+/** A fault of a file is what was looked for, not wrong usage: exit code 1. */
+async function asFinding<T>(kind: typeof UsageError, act: () => T | Promise<T>): Promise<T> {
   let fault: UsageError;
   try {
-    return act();
+    return await act();
   } catch (error) {
     if (!(error instanceof kind)) throw error;
     fault = error;

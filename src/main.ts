@@ -19,7 +19,7 @@ const COMMANDS: Record<CommandName, (words: readonly string[], load: Load) => Pr
   },
   'check-config': async ([file = ''], load) => {
     const { checkConfig } = await import('./check-config.ts');
-    checkConfig(file, load);
+    await checkConfig(file, load);
   },
   pseudonym: async (names, load) => {
     const { pseudonym } = await import('./pseudonym.ts');

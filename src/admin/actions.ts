@@ -56,6 +56,8 @@ export interface ActionsOptions {
   readonly onStarted: (action: ActionName) => void;
   /** An action has ended, and what it changed is to be read. */
   readonly onEnded: (action: ActionName, succeeded: boolean, seconds: number) => void;
+  /** One fewer is under way. */
+  readonly onFree: () => void;
   readonly onAuditFailure: () => void;
 }
 
@@ -64,7 +66,7 @@ export const TRANSITIONS: Readonly<Record<ActionState, readonly ActionState[]>> 
   requested: ['denied', 'intended'],
   denied: [],
   intended: ['acting', 'failed', 'unknown'],
-  acting: ['verifying', 'succeeded', 'failed', 'unknown'],
+  acting: ['verifying', 'failed', 'unknown'],
   verifying: ['succeeded', 'failed', 'unknown'],
   succeeded: [],
   failed: [],
@@ -88,6 +90,8 @@ export class Actions {
   readonly #options: ActionsOptions;
   /** Targets with an action under way. */
   readonly #busy = new Set<string>();
+  /** Intents that are being written: each has its token of the bucket already. */
+  #announced = 0;
   readonly #running = new Map<string, Promise<void>>();
   readonly #stopping = new AbortController();
 
@@ -95,9 +99,9 @@ export class Actions {
     this.#options = options;
   }
 
-  /** How many actions are under way. */
-  get underway(): number {
-    return this.#busy.size;
+  /** As many actions are under way as may be. */
+  get isCrowded(): boolean {
+    return this.#busy.size >= this.#options.policy.maxConcurrent;
   }
 
   /**
@@ -122,10 +126,16 @@ export class Actions {
       dryRun: order.dryRun,
     };
     const now = clock.monotonicMs();
+    const { bucketTokens, ...remembered } = ledger.guardState(now);
     const verdict = judge(
       request,
       (snapshot.interfaces ?? []).filter(isDemandDial),
-      { ...ledger.guardState(now), paused: pause.state.paused, busy: this.#busy },
+      {
+        ...remembered,
+        bucketTokens: bucketTokens - this.#announced,
+        paused: pause.state.paused,
+        busy: this.#busy,
+      },
       policy,
       now,
     );
@@ -211,7 +221,7 @@ export class Actions {
   }
 
   async #start(order: Order, target: ActionTarget, found: Found, key: string): Promise<ActionAnswer> {
-    const { policy, clock, ledger, onStarted } = this.#options;
+    const { policy, clock, ledger } = this.#options;
     if (this.#stopping.signal.aborted) {
       return { decision: 'paused', reason: 'the exporter is shutting down' };
     }
@@ -234,29 +244,39 @@ export class Actions {
     };
     // From here on, before anything is awaited, nobody else passes the guards on this one's account.
     this.#busy.add(key);
+    this.#announced += 1;
+    const announced = this.#append({ kind: 'intent', ...intent } as AuditEntry, intent).finally(() => {
+      this.#announced -= 1;
+    });
+    // Under way from here on: whoever stops waits for it.
+    const run = announced.then(
+      () => this.#run(actionId, order, found, key),
+      () => this.#release(actionId, key),
+    );
+    this.#running.set(actionId, run);
     try {
-      await this.#append({ kind: 'intent', ...intent } as AuditEntry, intent);
+      await announced;
     } catch {
-      this.#busy.delete(key);
       const reason = 'the audit log cannot be written, and nothing is done without it';
       return this.#refuse(order, target, { decision: 'audit', reason });
     }
-    onStarted(order.action);
-    const run = this.#run(actionId, order, found).finally(() => {
-      this.#busy.delete(key);
-      this.#running.delete(actionId);
-    });
-    this.#running.set(actionId, run);
     return { decision: 'execute', reason: 'allowed', action: ledger.action(actionId)! };
   }
 
+  #release(actionId: string, key: string): void {
+    this.#busy.delete(key);
+    this.#running.delete(actionId);
+    this.#options.onFree();
+  }
+
   /** Never rejects. */
-  async #run(actionId: string, order: Order, found: Found): Promise<void> {
-    const { clock, logger, onEnded } = this.#options;
+  async #run(actionId: string, order: Order, found: Found, key: string): Promise<void> {
+    const { clock, logger, onStarted, onEnded } = this.#options;
     const start = clock.monotonicMs();
+    onStarted(order.action);
     let end: End;
     try {
-      end = await this.#carryOut(actionId, order, found);
+      end = this.#stopping.signal.aborted ? NOT_BEGUN : await this.#carryOut(actionId, order, found);
     } catch (error) {
       logger.error('an action failed by a defect of the exporter', { actionId, error });
       end = {
@@ -267,6 +287,7 @@ export class Actions {
     }
     const seconds = Math.round(clock.monotonicMs() - start) / 1000;
     await this.#conclude(actionId, { ...end, seconds });
+    this.#release(actionId, key);
     const level = end.state === 'succeeded' ? 'info' : 'warn';
     logger[level](`action ${end.state}`, {
       actionId,
@@ -295,7 +316,7 @@ export class Actions {
         return this.#disconnect(actionId, target, deadlineMs);
       }
       if (order.force) {
-        const hungUp = await this.#hangUpFirst(target);
+        const hungUp = await this.#hangUpFirst(target, deadlineMs);
         if (hungUp) return hungUp;
       }
       return this.#connect(actionId, target, deadlineMs);
@@ -371,11 +392,11 @@ export class Actions {
   }
 
   /** Undefined once the interface is down. */
-  async #hangUpFirst(target: DialTarget): Promise<End | undefined> {
+  async #hangUpFirst(target: DialTarget, endMs: number): Promise<End | undefined> {
     const called = await this.#act({ action: 'disconnect', ...target });
     if (called.outcome === 'already_disconnected') return undefined;
     if (!goesOn(called)) return this.#failedCall(called);
-    const deadlineMs = this.#options.clock.monotonicMs() + HANG_UP_MS;
+    const deadlineMs = Math.min(endMs, this.#options.clock.monotonicMs() + HANG_UP_MS);
     const end = await this.#waitFor(called, deadlineMs, async () => {
       const look = await this.#act({ action: 'inspect_interface', interfaceName: target.interfaceName });
       const state = look.interfaceNow?.state;
@@ -428,7 +449,9 @@ export class Actions {
   ): Promise<End> {
     while (await this.#pauseBefore(deadlineMs)) {
       const seen = await look();
-      if (typeof seen === 'string') return { ...this.#resultOf(called), state: 'succeeded', message: seen };
+      if (typeof seen === 'string') {
+        return { ...this.#resultOf(called), state: 'succeeded', result: 'verified', message: seen };
+      }
       if (seen)
         return {
           ...this.#resultOf(called),
@@ -554,6 +577,11 @@ interface DialTarget {
   readonly interfaceHandle: string;
 }
 
+const NOT_BEGUN = {
+  state: 'failed',
+  result: 'interrupted',
+  message: 'the exporter ended before it was begun: nothing was done',
+} as const;
 const UNVERIFIED = {
   state: 'unknown',
   result: 'interrupted',
@@ -573,6 +601,8 @@ const goesOn = ({ outcome }: ActResult): boolean => GOES_ON.has(outcome);
 
 const DEMAND_DIAL: ReadonlySet<string> = new Set(['home_router', 'full_router']);
 const isDemandDial = ({ type }: InterfaceStatus): boolean => DEMAND_DIAL.has(type);
+
+const ON_CONNECTIONS: ReadonlySet<ActionName> = new Set(['update_endpoint', 'hang_up']);
 
 /** What the target is in the snapshot; which of the two is missing. */
 function find(
@@ -596,6 +626,9 @@ function precondition(
   { action, force, endpoint }: Order,
   found: Found,
 ): { decision: Decision; reason: string } | undefined {
+  if (ON_CONNECTIONS.has(action) !== (found.kind === 'connection')) {
+    return { decision: 'invalid', reason: `${action} is not for such a target` };
+  }
   if (found.kind === 'connection') {
     if (action !== 'update_endpoint') return undefined;
     if (found.connection.tunnel !== 'ikev2') {

@@ -2,7 +2,7 @@
  * Decides on alerts: which rule one falls under, whether it was answered before, and what the guards say. Deliveries come
  * at least once, and often; what is done for an alert is done at most `maxAttempts` times, after failures only.
  */
-import type { ActionAnswer, AlertDecision, Decision, Grant, HookAnswer, HookRule } from '../model/admin.ts';
+import type { AlertDecision, Decision, Grant, HookAnswer, HookRule } from '../model/admin.ts';
 import type { Logger } from '../model/logger.ts';
 import type { Clock } from '../model/clock.ts';
 import type { Snapshot } from '../model/snapshot.ts';
@@ -43,8 +43,11 @@ export class Remediation {
   readonly #options: RemediationOptions;
   /** By attempt key, first come first served. */
   readonly #queue = new Map<string, Waiting>();
+  /** Attempt keys on which the guards are asked just now. */
+  readonly #asking = new Set<string>();
   readonly #lastDecisions = new Map<string, Decision>();
   #draining = false;
+  #drainAgain = false;
 
   constructor(options: RemediationOptions) {
     this.#options = options;
@@ -95,22 +98,32 @@ export class Remediation {
     return { alerts, retry };
   }
 
-  /** Called when an action has ended: those that wait come next. */
+  /** Called when there is room for an action: those that wait come next. Never rejects. */
   async drain(): Promise<void> {
+    this.#drainAgain = true;
     if (this.#draining) return;
     this.#draining = true;
     try {
-      for (const [key, { order, rule }] of [...this.#queue]) {
-        const snapshot = await this.#options.snapshot();
-        // It may have been cancelled meanwhile.
-        if (!this.#queue.has(key)) continue;
-        const answer = await this.#options.actions.request(order, snapshot);
-        if (answer.crowded === true) return;
-        this.#queue.delete(key);
-        this.#count(rule.name, answer.decision);
+      while (this.#drainAgain) {
+        this.#drainAgain = false;
+        await this.#startWaiting();
       }
+    } catch (error) {
+      this.#options.logger.error('waiting actions could not be started', { error });
     } finally {
       this.#draining = false;
+    }
+  }
+
+  async #startWaiting(): Promise<void> {
+    for (const [key, { order, rule }] of this.#queue) {
+      const snapshot = await this.#options.snapshot();
+      // It may have been cancelled meanwhile.
+      if (!this.#queue.has(key)) continue;
+      const answer = await this.#options.actions.request(order, snapshot);
+      if (answer.crowded === true) return;
+      this.#queue.delete(key);
+      this.#count(rule.name, answer.decision);
     }
   }
 
@@ -145,6 +158,7 @@ export class Remediation {
     if (!covers(caller, target.interface))
       return say('forbidden', `${caller.name} may not act on this target`);
     if (this.#queue.has(key)) return say('duplicate', 'it waits for its turn');
+    if (this.#asking.has(key)) return say('duplicate', 'it is being decided');
     const attempt = ledger.attempt(key);
     if (attempt) {
       if (attempt.underway) return say('duplicate', 'an attempt for it is under way');
@@ -174,9 +188,12 @@ export class Remediation {
       cooldownMaxMs: rule.cooldownMaxMs,
       alert: { rule: rule.name, fingerprint, startsAt: alert.startsAt, attemptKey: key },
     };
-    const answer: ActionAnswer = await actions.request(order, snapshot);
+    this.#asking.add(key);
+    const answer = await actions.request(order, snapshot).finally(() => this.#asking.delete(key));
     if (answer.crowded === true && this.#queue.size < QUEUE_LIMIT) {
       this.#queue.set(key, { order, rule });
+      // The last of them may have ended since it was asked.
+      if (!actions.isCrowded) void this.drain();
       return {
         fingerprint,
         rule: rule.name,

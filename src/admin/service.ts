@@ -128,12 +128,8 @@ export class AdminService {
       nameOfCode,
       onStarted: events.onStarted,
       onAuditFailure: events.onAuditFailure,
-      onEnded: (...ended) => {
-        events.onEnded(...ended);
-        this.#remediation
-          .drain()
-          .catch((error: unknown) => logger.error('waiting actions could not be started', { error }));
-      },
+      onEnded: events.onEnded,
+      onFree: () => void this.#remediation.drain(),
     });
     this.#remediation = new Remediation({
       rules: compileRules(config.hooks.rules),

@@ -129,7 +129,8 @@ export function quote(text: string): string {
   return printable(JSON.stringify(text));
 }
 
-function printable(text: string): string {
+/** As it is, but for characters that a terminal or a log would not show. */
+export function printable(text: string): string {
   return text.replace(
     /[\p{C}\p{Zl}\p{Zp}]/gu,
     (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,

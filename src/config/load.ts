@@ -6,7 +6,7 @@ import { dirname, resolve } from 'node:path';
 import { ConfigFileError } from '../model/errors.ts';
 import { toAdminConfig } from './admin-schema.ts';
 import { fileSchema, hintForKey, optionValues } from './file-schema.ts';
-import type { Given } from './flags.ts';
+import { printable, type Given } from './flags.ts';
 import { OPTIONS, type OptionRow, type Options, type Surroundings } from './options.ts';
 import { toOptions, type FileSettings } from './schema.ts';
 import type { IssueParams } from './setting.ts';
@@ -29,7 +29,11 @@ export function loadOptions(given: Given, on: Surroundings): Options {
 
 /** @throws ConfigFileError */
 export function readConfigFile(path: string, on: Surroundings): FileSettings {
-  const { text } = read(path, MAX_FILE_BYTES, (problem) => new ConfigFileError(`${path} ${problem}`));
+  const { text } = read(
+    path,
+    MAX_FILE_BYTES,
+    (problem) => new ConfigFileError(`${printable(path)} ${problem}`),
+  );
   const file = new YamlFile(path, text);
   const result = fileSchema.safeParse(file.value);
   if (!result.success) {
@@ -39,7 +43,7 @@ export function readConfigFile(path: string, on: Surroundings): FileSettings {
       return { ...issue, hint, siblings, at, offset: file.offset(issue.path, at) };
     });
     const [first] = problems.sort((a, b) => a.offset - b.offset);
-    if (!first) throw new ConfigFileError(`${path} is not valid`);
+    if (!first) throw new ConfigFileError(`${printable(path)} is not valid`);
     const hint = first.siblings === undefined ? first.hint : hintForKey(first.path, first.siblings);
     throw file.error(first.path, first.message, hint, first.at);
   }
@@ -60,11 +64,12 @@ export function readConfigFile(path: string, on: Surroundings): FileSettings {
 }
 
 function readSecret(path: string, file: YamlFile, on: Surroundings): Uint8Array {
+  const shown = printable(path);
   const refuse = (problem: string, hint = ''): ConfigFileError =>
-    file.error(SECRET_FILE, `${path} ${problem}`, hint);
+    file.error(SECRET_FILE, `${shown} ${problem}`, hint);
   const { text, mode } = read(path, MAX_SECRET_BYTES, refuse);
   if (on.platform !== 'win32' && (mode & OTHERS_MODE) !== 0) {
-    const advice = `close it by: chmod 600 ${path}, and replace the secret if it was read`;
+    const advice = `close it by: chmod 600 ${shown}, and replace the secret if it was read`;
     throw refuse('can be read by other users', advice);
   }
   const secret = text.trim();

@@ -1,6 +1,7 @@
 /** Matchers of labels as Alertmanager's classic parser reads them: `alertname="X"`, `severity=~"critical|warning"`. */
 import { RE2JS } from 're2js';
 import type { LabelMatcher } from '../model/admin.ts';
+import { printable } from './flags.ts';
 
 const PATTERN =
   /^(?<label>[a-zA-Z_][a-zA-Z0-9_]*)[\t\n\f\r ]*(?<operator>=~|!~|!=|=)[\t\n\f\r ]*(?<value>[^]*)$/;
@@ -50,6 +51,6 @@ function checkPattern(pattern: string): void {
     RE2JS.compile(pattern);
   } catch (error) {
     const reason = error instanceof Error ? error.message.replace(/^error parsing regexp: /, '') : '';
-    throw new SyntaxError(`not a regular expression of RE2: ${reason}`, { cause: error });
+    throw new SyntaxError(`not a regular expression of RE2: ${printable(reason)}`, { cause: error });
   }
 }

@@ -14,7 +14,7 @@ import {
   type YAMLError,
 } from 'yaml';
 import { ConfigFileError } from '../model/errors.ts';
-import { quote } from './flags.ts';
+import { printable, quote } from './flags.ts';
 
 const MAX_ALIASES = 100;
 
@@ -29,7 +29,7 @@ export class YamlFile {
 
   /** `file` is how messages call it. @throws ConfigFileError */
   constructor(file: string, text: string) {
-    this.#file = file;
+    this.#file = printable(file);
     this.#document = parseDocument(text, {
       lineCounter: this.#lines,
       prettyErrors: false,
@@ -113,7 +113,7 @@ export class YamlFile {
         throw this.#nestedTooDeep();
       default: {
         const message = fault.message.charAt(0).toLowerCase() + fault.message.slice(1);
-        throw this.#error(offset, `not YAML: ${quote(message).slice(1, -1).replaceAll('\\"', '"')}`);
+        throw this.#error(offset, `not YAML: ${printable(message)}`);
       }
     }
   }
@@ -137,7 +137,7 @@ export class YamlFile {
         const offset = startOf(alias) ?? 0;
         if (++count > MAX_ALIASES) throw this.#error(offset, `has more than ${MAX_ALIASES} aliases`);
         const target = alias.resolve(this.#document);
-        const name = quote(`*${alias.source}`).slice(1, -1);
+        const name = printable(`*${alias.source}`);
         if (!target) throw this.#error(offset, `${name} stands for nothing that comes before it`);
         if (ancestors.includes(target)) throw this.#error(offset, `${name} stands inside what it stands for`);
       },

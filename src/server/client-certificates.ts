@@ -43,7 +43,7 @@ export function refusalOf(socket: TLSSocket, rules: ClientRules): string | null 
   if (verified && !socket.authorized) return String(socket.authorizationError);
   if (allowedSans === null) return null;
   const names = parseSubjectAltNames(certificate.subjectAltName ?? '');
-  const values = names.map((name) => name.slice(name.indexOf(':') + 1));
+  const values = names.flatMap((name) => /^(?:DNS|IP Address|email|URI):(.*)$/s.exec(name)?.[1] ?? []);
   return values.some((value) => allowedSans.has(canonical(value))) ? null : 'none of its names is allowed';
 }
 

@@ -185,7 +185,8 @@ const file = z.strictObject(
   {
     tls_server_config: tlsSection.optional(),
     http_server_config: httpSection.optional(),
-    basic_auth_users: z.record(z.string(), bcryptHash, 'expected users with hashes').optional(),
+    // A record would let a user of the name __proto__ vanish, and with it perhaps the only one.
+    basic_auth_users: z.map(z.string(), bcryptHash, 'expected users with hashes').optional(),
     rate_limit: rateSection.optional(),
   },
   'expected keys with values',
@@ -205,12 +206,17 @@ const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
  * @throws UsageError of one line with file, line and column.
  */
 export function parseWebConfig(content: FileContent, path: string): WebConfig {
-  const yaml = parseStrictYaml(content.bytes.toString('utf8'), path);
-  const result = file.safeParse(withoutBlanks(yaml.value === null ? {} : yaml.value));
+  const yaml = parseStrictYaml(decode(content.bytes, path), path);
+  const isEmpty = yaml.value === null || yaml.value === '';
+  const result = file.safeParse(withoutBlanks(isEmpty ? {} : yaml.value));
   if (!result.success) throw refusal(result.error.issues[0]!, yaml);
   const { tls_server_config: tls, http_server_config: http, basic_auth_users, rate_limit } = result.data;
-  const users = new Map(Object.entries(basic_auth_users ?? {}));
-  if (users.has('')) throw new UsageError(`${yaml.atKey(['basic_auth_users', ''])}: a user needs a name`);
+  const users = basic_auth_users ?? new Map<string, string>();
+  // Basic authentication ends the name at the first colon.
+  const nameless = [...users.keys()].find((user) => user === '' || user.includes(':'));
+  if (nameless !== undefined) {
+    throw new UsageError(`${yaml.atKey(['basic_auth_users', nameless])}: a user has a name, without a colon`);
+  }
   if (rate_limit && rate_limit.interval > 0 && rate_limit.burst === 0) {
     const rule = 'with an interval, burst must be at least 1, else every request would be refused';
     throw new UsageError(`${yaml.atKey(['rate_limit'])}: rate_limit: ${rule}`);
@@ -228,6 +234,14 @@ export function parseWebConfig(content: FileContent, path: string): WebConfig {
         ? { intervalMs: rate_limit.interval, burst: rate_limit.burst }
         : null,
   };
+}
+
+function decode(bytes: Buffer, path: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw new UsageError(`${path} is not text in UTF-8`);
+  }
 }
 
 interface Source {
@@ -315,10 +329,11 @@ const NEVER_BLANK = new Set(['client_allowed_sans']);
 function withoutBlanks(value: unknown): unknown {
   const top = withoutBlankKeys(value);
   if (!isObject(top)) return top;
-  const { tls_server_config: tls, http_server_config: http, rate_limit: rate } = top;
+  const { tls_server_config: tls, http_server_config: http, basic_auth_users: users, rate_limit: rate } = top;
   const result = { ...top };
   if (isObject(tls) && Object.keys(tls).length === 0) delete result['tls_server_config'];
   else if (isObject(tls)) result['tls_server_config'] = withoutBlankKeys(tls);
+  if (isObject(users)) result['basic_auth_users'] = new Map(Object.entries(users));
   if (isObject(rate)) result['rate_limit'] = withoutBlankKeys(rate);
   if (isObject(http)) {
     const { headers, ...rest } = withoutBlankKeys(http) as Readonly<Record<string, unknown>>;

@@ -65,14 +65,17 @@ export class WebConfigSource {
   async #read(): Promise<WebConfig> {
     const content = await this.#file.read();
     const before = this.#parsed;
-    if (before?.content === content) return before.config;
+    if (before && isSameContent(before.content, content)) return before.config;
     const config = parseWebConfig(content, this.#path);
     if (this.#started) refuseWeaker(this.#started, config, this.#path);
     this.#parsed = { content, config };
-    if (before) {
-      const { logger } = this.#parts;
+    const { logger } = this.#parts;
+    // When it could not be used before, that it can be again says it all.
+    if (before && !this.#requests.isBroken) {
       logger.info('the web configuration was read again', { file: this.#path });
-      if (config.tls && !this.#started?.tls) logger.warn('TLS begins with the next start of the program');
+    }
+    if (this.#started && !this.#started.tls && config.tls && !before?.config.tls) {
+      logger.warn('TLS begins with the next start of the program');
     }
     return config;
   }
@@ -89,7 +92,7 @@ export class WebConfigSource {
     if (before?.tls === tls && isSame(before.pems, pems)) return before.material;
     const material = makeTls(tls, pems);
     this.#made = { tls, pems, material };
-    if (before && !before.pems.cert.bytes.equals(pems.cert.bytes)) {
+    if (before && !isSameContent(before.pems.cert, pems.cert) && !this.#connections.isBroken) {
       this.#parts.logger.info('the TLS certificate was read again', { notAfter: material.notAfter });
     }
     return material;
@@ -98,6 +101,9 @@ export class WebConfigSource {
 
 const isSame = (a: Pems, b: Pems): boolean =>
   a.cert === b.cert && a.key === b.key && a.clientCa === b.clientCa;
+
+const isSameContent = (a: FileContent, b: FileContent): boolean =>
+  a === b || (a.mode === b.mode && a.bytes.equals(b.bytes));
 
 export const verifiesClients = ({ tls }: WebConfig): boolean =>
   tls?.clientAuth === 'RequireAndVerifyClientCert';
@@ -122,6 +128,10 @@ class State {
   constructor(logger: Logger, messages: readonly [broken: string, well: string]) {
     this.#logger = logger;
     this.#messages = messages;
+  }
+
+  get isBroken(): boolean {
+    return this.#problem !== null;
   }
 
   async note<T>(result: Promise<T>): Promise<T> {

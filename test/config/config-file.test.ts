@@ -8,6 +8,7 @@ import { loadOptions } from '../../src/config/load.ts';
 import { OPTIONS, type OptionRow, type Options, type Surroundings } from '../../src/config/options.ts';
 import { toOptions } from '../../src/config/schema.ts';
 import { UsageError } from '../../src/model/errors.ts';
+import { readWebConfig } from '../../src/server/web-config.ts';
 import { BAD, expectedError, GOOD, makeConfigFolder, type ConfigFolder } from './config-folder.ts';
 
 const HERE: Surroundings = { platform: process.platform, env: {} };
@@ -25,13 +26,13 @@ function load(name: string, flags: readonly string[] = [], on = HERE): Options {
 }
 
 /** As `check-config` does it: what it prints. */
-function check(name: string, flags: readonly string[] = []): string {
+async function check(name: string, flags: readonly string[] = []): Promise<string> {
   const written: string[] = [];
   const write = vi
     .spyOn(process.stdout, 'write')
     .mockImplementation((chunk) => written.push(String(chunk)) > 0);
   try {
-    checkConfig(folder.path(name), () => load(name, flags));
+    await checkConfig(folder.path(name), () => load(name, flags));
   } finally {
     write.mockRestore();
   }
@@ -48,9 +49,9 @@ function loadText(text: string, flags: readonly string[] = []): Options {
 }
 
 /** What the user sees of the one error that `act` must end with. */
-function refusal(act: () => unknown): string {
+async function refusal(act: () => unknown): Promise<string> {
   try {
-    act();
+    await act();
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     const hint = error instanceof UsageError && error.hint !== '' ? ` (${error.hint})` : '';
@@ -60,42 +61,54 @@ function refusal(act: () => unknown): string {
 }
 
 describe('R2 a bad configuration file', () => {
-  test.for(BAD)('%s is refused by serve and by check-config, with the error it names', (name, { skip }) => {
-    skip(process.platform === 'win32' && name === 'grafana-secret-open.bad.yml', 'files have no modes here');
-    const error = refusal(() => load(name));
-    expect(error).toBe(expectedError(name));
-    expect(refusal(() => check(name))).toBe(error);
-  });
+  test.for(BAD)(
+    '%s is refused by serve and by check-config, with the error it names',
+    async (name, { skip }) => {
+      skip(
+        process.platform === 'win32' && name === 'grafana-secret-open.bad.yml',
+        'files have no modes here',
+      );
+      const error = await refusal(() => load(name));
+      expect(error).toBe(expectedError(name));
+      expect(await refusal(() => check(name))).toBe(error);
+    },
+  );
 
-  test('is an error of usage for serve and a finding for check-config', () => {
+  test('is an error of usage for serve and a finding for check-config', async () => {
     expect(() => load('enum.bad.yml')).toThrow(UsageError);
-    expect(() => check('enum.bad.yml')).not.toThrow(UsageError);
-    expect(() => check('enum.bad.yml')).toThrow(Error);
+    await expect(check('enum.bad.yml')).rejects.not.toThrow(UsageError);
   });
 
-  test('that is not there is refused', () => {
+  test('that is not there is refused', async () => {
     const error = 'nowhere.yml cannot be read: there is no such file (ENOENT)';
-    expect(refusal(() => load('nowhere.yml'))).toBe(error);
-    expect(refusal(() => check('nowhere.yml'))).toBe(error);
+    expect(await refusal(() => load('nowhere.yml'))).toBe(error);
+    expect(await refusal(() => check('nowhere.yml'))).toBe(error);
   });
 
-  test('that is a folder, or larger than 1 MiB, is refused', () => {
-    expect(refusal(() => load('.'))).toBe('. is not a file');
+  test('that is a folder, or larger than 1 MiB, is refused', async () => {
+    expect(await refusal(() => load('.'))).toBe('. is not a file');
     write('large.yml', '#'.repeat(1024 * 1024 + 1));
-    expect(refusal(() => load('large.yml'))).toBe('large.yml is larger than 1048576 bytes');
+    expect(await refusal(() => load('large.yml'))).toBe('large.yml is larger than 1048576 bytes');
   });
 
-  test('wrong flags beside it are wrong usage for check-config, too', () => {
-    const act = (): unknown => check('empty.good.yml', ['--log.level=wran']);
-    expect(act).toThrow(UsageError);
-    expect(refusal(act)).toMatch(/^--log\.level=wran: expected /);
+  test('with a web configuration file that is bad is refused, too', async () => {
+    write('bad-web.yml', 'tls_server: {}\n');
+    write('names-bad-web.yml', 'web: {config: {file: bad-web.yml}}');
+    const error = await refusal(() => readWebConfig(folder.path('bad-web.yml')));
+    expect(await refusal(() => check('names-bad-web.yml'))).toBe(error);
+  });
+
+  test('wrong flags beside it are wrong usage for check-config, too', async () => {
+    const act = (): Promise<string> => check('empty.good.yml', ['--log.level=wran']);
+    await expect(act()).rejects.toThrow(UsageError);
+    expect(await refusal(act)).toMatch(/^--log\.level=wran: expected /);
   });
 });
 
 describe('a good configuration file', () => {
-  test.each(GOOD)('%s is taken by serve and by check-config', (name) => {
+  test.each(GOOD)('%s is taken by serve and by check-config', async (name) => {
     expect(load(name).configFile).toBe(folder.path(name));
-    expect(check(name)).toMatch(new RegExp(`^${name} is valid\nlistens on [^\n]+\n$`));
+    expect(await check(name)).toMatch(new RegExp(`^${name} is valid\nlistens on [^\n]+\n$`));
   });
 
   test.each(['empty.good.yml', 'comments-only.good.yml', 'empty-sections.good.yml'])(
@@ -238,10 +251,10 @@ describe('a good configuration file', () => {
     expect(Object.isFrozen(admin.hooks.grafana)).toBe(true);
   });
 
-  test('is summed up by check-config', () => {
-    expect(check('all-admin.good.yml')).toBe(
+  test('is summed up by check-config', async () => {
+    expect(await check('all-admin.good.yml')).toBe(
       'all-admin.good.yml is valid\n' +
-        'listens on :10077, admin API off, 2 tokens, 2 client certificates, 2 hook rules, Grafana hook on\n',
+        'listens on :10077 without TLS, admin API off, 2 tokens, 2 client certificates, 2 hook rules, Grafana hook on\n',
     );
   });
 });
@@ -312,12 +325,12 @@ describe('flags and file', () => {
     expect(loadText('').storage).toEqual(toOptions(new Map(), HERE).storage);
   });
 
-  test('a fault that takes both is told with the place in the file', () => {
-    expect(refusal(() => loadText('collector:\n  max-age: 2s', ['--collector.min-interval=3s']))).toBe(
+  test('a fault that takes both is told with the place in the file', async () => {
+    expect(await refusal(() => loadText('collector:\n  max-age: 2s', ['--collector.min-interval=3s']))).toBe(
       'written.yml:2:3: --collector.min-interval (3s) must be shorter than collector.max-age (2s) ' +
         '(else every snapshot would be too old to be served)',
     );
-    expect(refusal(() => loadText('', ['--web.enable-admin-api']))).toBe(
+    expect(await refusal(() => loadText('', ['--web.enable-admin-api']))).toBe(
       '--web.enable-admin-api needs a token, a client certificate or the secret of Grafana in the ' +
         'configuration file (make a token by: rras-exporter token NAME)',
     );

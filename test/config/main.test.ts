@@ -80,7 +80,7 @@ describe('with a configuration file', () => {
     const { code, stdout, stderr } = await run('check-config', good, '--web.listen-address=127.0.0.1:1');
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toBe(
-      `${good} is valid\nlistens on 127.0.0.1:1, admin API off, 2 tokens, 0 client certificates, 0 hook rules, Grafana hook off\n`,
+      `${good} is valid\nlistens on 127.0.0.1:1 without TLS, admin API off, 2 tokens, 0 client certificates, 0 hook rules, Grafana hook off\n`,
     );
   });
 

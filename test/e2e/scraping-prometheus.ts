@@ -1,25 +1,12 @@
-/** A real Prometheus that scrapes one target, and what it answers. Ended by its own pid when its test is over. */
-import type { ChildProcess } from 'node:child_process';
-import { spawn } from 'node:child_process';
+/** A real Prometheus, and what it answers. Ended by its own pid when its test is over. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import type { AddressInfo } from 'node:net';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fetchPlain } from '../server/http-client.ts';
-import { plainEnvironment, until } from './program.ts';
+import { freePort, Peer } from './peer.ts';
 
 export interface Sample {
   readonly ms: number;
   readonly value: number;
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 export interface Target {
@@ -33,6 +20,12 @@ export interface FamilyHead {
   readonly unit: string;
 }
 
+/** An alert that is pending or fires. */
+export interface PrometheusAlert {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly state: 'pending' | 'firing';
+}
+
 interface Result {
   readonly metric: Readonly<Record<string, string>>;
   readonly value: readonly [seconds: number, value: string];
@@ -40,62 +33,58 @@ interface Result {
 }
 
 export class ScrapingPrometheus {
-  readonly #process: ChildProcess;
-  readonly #folder: string;
-  readonly #url: string;
-  readonly #closed: Promise<unknown>;
-  #log = '';
+  readonly #peer: Peer;
+  readonly #dropFolder: () => void;
 
-  private constructor(program: string, port: number, target: string) {
-    this.#folder = mkdtempSync(join(tmpdir(), 'rras-exporter-prometheus-'));
-    this.#url = `http://127.0.0.1:${port}`;
-    const config = join(this.#folder, 'prometheus.yml');
+  private constructor(peer: Peer, dropFolder: () => void) {
+    this.#peer = peer;
+    this.#dropFolder = dropFolder;
+  }
+
+  /** Scrapes `target`, a host and port, once a second. */
+  static async start(program: string, target: string): Promise<ScrapingPrometheus> {
+    const folder = mkdtempSync(join(tmpdir(), 'rras-exporter-prometheus-'));
+    const config = join(folder, 'prometheus.yml');
     writeFileSync(
       config,
       `global: {scrape_interval: 1s, scrape_timeout: 1s}
 scrape_configs: [{job_name: rras, static_configs: [{targets: ['${target}']}]}]
 `,
     );
-    const flags = [
-      `--config.file=${config}`,
-      `--storage.tsdb.path=${join(this.#folder, 'data')}`,
-      `--web.listen-address=127.0.0.1:${port}`,
-    ];
-    this.#process = spawn(program, flags, {
-      cwd: this.#folder,
-      env: plainEnvironment(),
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
-    this.#process.stderr!.setEncoding('utf8').on('data', (text: string) => (this.#log += text));
-    this.#closed = new Promise((resolve) => this.#process.on('close', resolve));
+    const dropFolder = (): void => rmSync(folder, { recursive: true, force: true });
+    return ScrapingPrometheus.startWith(program, config, folder, dropFolder);
   }
 
-  /** Scrapes `target`, a host and port, once a second. */
-  static async start(program: string, target: string): Promise<ScrapingPrometheus> {
-    const prometheus = new ScrapingPrometheus(program, await freePort(), target);
-    const ready = (): Promise<boolean> =>
-      fetchPlain(`${prometheus.#url}/-/ready`).then(
-        ({ status }) => status === 200,
-        () => false,
+  /** With a configuration of its own; keeps its data in the folder. */
+  static async startWith(
+    program: string,
+    configFile: string,
+    folder: string,
+    dropFolder: () => void = () => undefined,
+  ): Promise<ScrapingPrometheus> {
+    const flags = [`--config.file=${configFile}`, `--storage.tsdb.path=${join(folder, 'prometheus-data')}`];
+    try {
+      return new ScrapingPrometheus(
+        await Peer.start(program, flags, folder, await freePort()),
+        dropFolder,
       );
-    await until('Prometheus is ready', ready, 30_000);
-    return prometheus;
+    } catch (error) {
+      dropFolder();
+      throw error;
+    }
   }
 
   get log(): string {
-    return this.#log;
+    return this.#peer.log;
   }
 
   async end(): Promise<void> {
-    this.#process.kill('SIGTERM');
-    await this.#closed;
-    rmSync(this.#folder, { recursive: true, force: true });
+    await this.#peer.end();
+    this.#dropFolder();
   }
 
   async #ask<T>(path: string, parameters: Readonly<Record<string, string>> = {}): Promise<T> {
-    const { text } = await fetchPlain(
-      `${this.#url}/api/v1/${path}?${new URLSearchParams(parameters).toString()}`,
-    );
+    const { text } = await this.#peer.get(`/api/v1/${path}?${new URLSearchParams(parameters).toString()}`);
     const answer = JSON.parse(text) as { status: string; error?: string; data: T };
     if (answer.status !== 'success') {
       throw new Error(`${path} ${parameters['query'] ?? ''}: ${answer.error ?? text}`);
@@ -109,6 +98,10 @@ scrape_configs: [{job_name: rras, static_configs: [{targets: ['${target}']}]}]
 
   async target(): Promise<Target | undefined> {
     return (await this.#ask<{ activeTargets: readonly Target[] }>('targets')).activeTargets[0];
+  }
+
+  async alerts(): Promise<readonly PrometheusAlert[]> {
+    return (await this.#ask<{ alerts: readonly PrometheusAlert[] }>('alerts')).alerts;
   }
 
   /** What Prometheus has read of the heads of families. */

@@ -39,9 +39,10 @@ import {
   unseenOf,
   worstRates,
 } from './measured-totals.ts';
+import { freePort } from './peer.ts';
 import { until } from './program.ts';
 import type { Sample } from './scraping-prometheus.ts';
-import { freePort, ScrapingPrometheus } from './scraping-prometheus.ts';
+import { ScrapingPrometheus } from './scraping-prometheus.ts';
 
 /** How long the exporters are scraped together; the more, the more windows of a minute. */
 const SECONDS = Number(process.env['RRAS_TEST_TOTALS_SECONDS'] ?? 70);

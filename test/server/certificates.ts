@@ -61,7 +61,7 @@ export function makeCertificate(wanted: Wanted = {}): Identity {
   const base64 = der.toString('base64').replace(/(.{64})/g, '$1\n');
   return {
     cert: `-----BEGIN CERTIFICATE-----\n${base64.trimEnd()}\n-----END CERTIFICATE-----\n`,
-    key: keyPair.privateKey.export({ type: 'pkcs8', format: 'pem' }),
+    key: keyPair.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
     name,
     keyPair,
   };

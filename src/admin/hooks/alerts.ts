@@ -1,110 +1,136 @@
 /**
- * Notifications of Alertmanager (webhook version 4) and of Grafana alerting, read into one shape. Keys that are not
- * known are passed over, as newer senders add some; an alert that cannot be read costs itself, not the others.
+ * Notifications of Alertmanager and of Grafana's alerting, brought to one form. One alert that makes no sense is said to
+ * be bad, and keeps none of the others from being decided; only what is no notification at all is refused as a whole.
+ *
+ * https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
+ * https://grafana.com/docs/grafana/latest/alerting/configure-notifications/manage-contact-points/integrations/webhook-notifier/
  */
 import { z } from 'zod';
+import { parseInstant } from './instant.ts';
 import { BadRequestBody } from './json.ts';
 
-export interface Alert {
-  readonly fingerprint: string;
-  /** ISO 8601 in UTC with as many digits of the second as were given: equal for equal moments only. */
-  readonly startsAt: string;
-  readonly status: 'firing' | 'resolved';
-  readonly labels: ReadonlyMap<string, string>;
-}
-
-/** An alert that cannot be decided on. */
-export interface BadAlert {
-  readonly problem: string;
-  readonly fingerprint?: string;
-}
+export const ALERT_SOURCES = ['alertmanager', 'grafana'] as const;
+export type AlertSource = (typeof ALERT_SOURCES)[number];
 
 export interface Delivery {
-  readonly source: 'alertmanager' | 'grafana';
+  readonly source: AlertSource;
+  /** As it was sent: Alertmanager puts a backslash before what is special in a regular expression. */
   readonly receiver: string;
   readonly groupKey: string;
-  /** Alerts that the sender left out. */
+  /** How many alerts the sender left out. */
   readonly truncated: number;
   readonly alerts: readonly (Alert | BadAlert)[];
 }
 
+export interface Alert {
+  /** Of its labels, 16 hexadecimal digits. */
+  readonly fingerprint: string;
+  /** Since when it fires; equal texts are equal instants. Together with the fingerprint, this is the alert. */
+  readonly startsAt: string;
+  /** Unix time in milliseconds. */
+  readonly startsAtMs: number;
+  readonly status: 'firing' | 'resolved';
+  readonly labels: ReadonlyMap<string, string>;
+}
+
+export interface BadAlert {
+  /** What is wrong, for people. */
+  readonly problem: string;
+  /** undefined: it has none that is valid. */
+  readonly fingerprint: string | undefined;
+}
+
 const MAX_ALERTS = 10_000;
 const MAX_TEXT = 1024;
+/** Of a name that is not ours, in a message. */
+const MAX_SHOWN = 40;
+/** What Go writes for a time that nobody set. */
+const NO_TIME = '0001-01-01T00:00:00Z';
+const MISSING_FINGERPRINT = 'missing: Alertmanager sends it from version 0.19 on';
 
-const alertSchema = z.looseObject({
-  status: z.enum(['firing', 'resolved']),
-  labels: z.record(z.string().max(MAX_TEXT), z.string().max(MAX_TEXT)),
-  startsAt: z.string().max(64),
-  fingerprint: z.string().regex(/^[0-9a-f]{1,64}$/i),
+const state = z.enum(['firing', 'resolved']);
+const text = z.string().max(MAX_TEXT, `longer than ${MAX_TEXT} characters`);
+const fingerprint = z
+  .string({ error: ({ input }) => (input === undefined ? MISSING_FINGERPRINT : undefined) })
+  .regex(/^[0-9a-f]{16}$/, 'expected 16 hexadecimal digits');
+
+export const alertBody = z.looseObject({
+  status: state,
+  labels: z.record(text, text),
+  startsAt: z
+    .string()
+    .max(64)
+    .describe('Since when it fires: with the fingerprint, what tells one alert from another.')
+    .meta({ format: 'date-time' }),
+  endsAt: z.string().optional().describe('Not used.').meta({ format: 'date-time' }),
+  fingerprint: fingerprint.describe('Of the labels.'),
 });
 
-const common = {
-  receiver: z.string().max(MAX_TEXT),
-  status: z.enum(['firing', 'resolved']).optional(),
-  groupKey: z.string().optional(),
-  truncatedAlerts: z.int().min(0).optional(),
-  alerts: z.array(z.unknown()).max(MAX_ALERTS),
+const envelope = {
+  receiver: text,
+  status: state.describe('Firing if any of the alerts is.'),
+  groupKey: z.string(),
+  truncatedAlerts: z.int().min(0).default(0).describe('How many alerts the sender left out.'),
+  alerts: z.array(alertBody).max(MAX_ALERTS),
 };
 
-const alertmanagerSchema = z.looseObject({ version: z.literal('4'), ...common });
-const grafanaSchema = z.looseObject({ ...common });
+/** What Alertmanager sends; newer versions may add to it. */
+export const alertmanagerBody = z.looseObject({ version: version('4', 'Alertmanager'), ...envelope });
+/** What the alerting of Grafana sends, unless its contact point has a template of its own. */
+export const grafanaBody = z.looseObject({ version: version('1', 'Grafana alerting'), ...envelope });
 
-/** For the description of the routes: what of a body is read. */
-export const alertmanagerBody = alertmanagerSchema.extend({ alerts: z.array(alertSchema) });
-export const grafanaBody = grafanaSchema.extend({ alerts: z.array(alertSchema) });
+/** As above, but the alerts are looked at one by one. */
+const each = { alerts: z.array(z.unknown()).max(MAX_ALERTS, `more than ${MAX_ALERTS}`) };
+const DELIVERIES = {
+  alertmanager: alertmanagerBody.extend(each),
+  grafana: grafanaBody.extend(each),
+} as const;
 
-/** @throws BadRequestBody */
-export function toDelivery(source: Delivery['source'], body: unknown): Delivery {
-  const schema = source === 'alertmanager' ? alertmanagerSchema : grafanaSchema;
-  const result = schema.safeParse(body);
-  if (!result.success) {
-    const [issue] = result.error.issues;
-    const where = issue?.path.map(String).join('.') ?? '';
-    throw new BadRequestBody(
-      where === 'version'
-        ? 'version: expected "4", the version of the webhook of Alertmanager'
-        : `${where === '' ? 'the body' : where}: ${issue?.message ?? 'not as expected'}`,
-    );
-  }
-  const { receiver, groupKey = '', truncatedAlerts = 0, alerts } = result.data;
+/** @throws BadRequestBody if the body is no notification of this source. */
+export function toDelivery(source: AlertSource, body: unknown): Delivery {
+  const result = DELIVERIES[source].safeParse(body);
+  if (!result.success) throw new BadRequestBody(problemOf(result.error, 'the body'));
+  const { receiver, groupKey, truncatedAlerts, alerts } = result.data;
   return { source, receiver, groupKey, truncated: truncatedAlerts, alerts: alerts.map(toAlert) };
 }
 
 function toAlert(value: unknown): Alert | BadAlert {
-  const result = alertSchema.safeParse(value);
-  if (!result.success) {
-    const where = result.error.issues[0]?.path[0];
-    const fingerprint = fingerprintOf(value);
-    const problem = where === undefined ? 'it is no alert' : `its ${String(where)} is not as expected`;
-    return { problem, ...(fingerprint !== undefined && { fingerprint }) };
-  }
-  const { fingerprint, startsAt: text, status, labels } = result.data;
-  const startsAt = momentOf(text);
-  if (startsAt === undefined) return { problem: 'its startsAt is no time', fingerprint };
+  const result = alertBody.safeParse(value);
+  if (!result.success) return bad(problemOf(result.error, 'the alert'), value);
+  const { status, labels, startsAt, fingerprint } = result.data;
+  const instant = parseInstant(startsAt);
+  if (!instant) return bad('startsAt: expected a time such as 2026-01-01T00:00:00Z', value);
+  if (instant.text === NO_TIME) return bad('startsAt: not set', value);
   return {
-    fingerprint: fingerprint.toLowerCase(),
-    startsAt,
+    fingerprint,
+    startsAt: instant.text,
+    startsAtMs: instant.ms,
     status,
     labels: new Map(Object.entries(labels)),
   };
 }
 
-function fingerprintOf(value: unknown): string | undefined {
-  const { fingerprint } = (value ?? {}) as { fingerprint?: unknown };
-  return typeof fingerprint === 'string' && /^[0-9a-f]{1,64}$/i.test(fingerprint)
-    ? fingerprint.toLowerCase()
-    : undefined;
+const named = z.object({ fingerprint });
+
+function bad(problem: string, value: unknown): BadAlert {
+  return { problem, fingerprint: named.safeParse(value).data?.fingerprint };
 }
 
-const RFC_3339 = /^(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,12}))?([Zz]|[+-]\d\d:\d\d)$/;
+function version<const V extends string>(expected: V, sender: string) {
+  return z.literal(
+    expected,
+    `expected "${expected}", the only version of ${sender}'s webhook that is understood`,
+  );
+}
 
-/** RFC 3339 in UTC, without zeros at the end of the fraction: sub-millisecond digits tell moments apart, too. */
-function momentOf(text: string): string | undefined {
-  const parts = RFC_3339.exec(text);
-  if (!parts) return undefined;
-  const [, date = '', time = '', fraction = '', zone = 'Z'] = parts;
-  const ms = Date.parse(`${date}T${time}${zone.toUpperCase()}`);
-  if (Number.isNaN(ms)) return undefined;
-  const digits = fraction.replace(/0+$/, '');
-  return new Date(ms).toISOString().replace('.000Z', digits === '' ? 'Z' : `.${digits}Z`);
+/** The first issue. The values are not repeated, and the name of a label only if it is short. */
+function problemOf(error: z.ZodError, whole: string): string {
+  const [issue] = error.issues;
+  const path = issue?.path.map(String).join('.') ?? '';
+  const where = path === '' ? whole : path.length > MAX_SHOWN ? `${path.slice(0, MAX_SHOWN)}…` : path;
+  const message =
+    issue?.code === 'invalid_key'
+      ? (issue.issues[0]?.message ?? issue.message)
+      : (issue?.message ?? 'invalid');
+  return `${where}: ${message}`;
 }

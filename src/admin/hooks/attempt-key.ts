@@ -1,8 +1,13 @@
-/** The key under which the attempts for an alert are counted. */
+/** What the attempts for an alert are counted by. It stands in the audit log: another form would forget all attempts. */
 import { createHash } from 'node:crypto';
 
-/** Length before each part, so that no two tuples have one key. */
+/** 64 hexadecimal digits, others for any other three texts. */
 export function attemptKey(fingerprint: string, startsAt: string, rule: string): string {
-  const parts = [fingerprint, startsAt, rule].map((part) => `${Buffer.byteLength(part)}:${part}`);
-  return createHash('sha256').update(parts.join('')).digest('hex');
+  const hash = createHash('sha256');
+  for (const part of [fingerprint, startsAt, rule]) {
+    // UTF-8 would make one of all lone surrogates; without the lengths, ("a", "bc") would be ("ab", "c").
+    const bytes = Buffer.from(part, 'utf16le');
+    hash.update(`${bytes.length}:`).update(bytes);
+  }
+  return hash.digest('hex');
 }

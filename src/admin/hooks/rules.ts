@@ -1,4 +1,4 @@
-/** Which rule an alert falls under, by its labels. Regular expressions are RE2's: no label can make them slow. */
+/** Which rule an alert falls under, and what the rule is to be done to. */
 import { RE2JS } from 're2js';
 import type { HookRule, LabelMatcher } from '../../model/admin.ts';
 import type { Alert } from './alerts.ts';
@@ -8,30 +8,46 @@ export interface RuleBook {
   ruleFor(alert: Pick<Alert, 'labels'>): HookRule | undefined;
 }
 
-type Test = (labels: ReadonlyMap<string, string>) => boolean;
+type Test = (value: string) => boolean;
 
-/** Throws if a regular expression is none. */
+/** @throws if a matcher holds no regular expression of RE2; those of a valid configuration do. */
 export function compileRules(rules: readonly HookRule[]): RuleBook {
-  const compiled = rules.map((rule) => ({ rule, tests: rule.matchers.map(compile) }));
+  const compiled = rules.map((rule) => ({
+    rule,
+    tests: rule.matchers.map((matcher) => ({ label: matcher.label, test: compile(matcher) })),
+  }));
   return {
-    ruleFor: ({ labels }) => compiled.find(({ tests }) => tests.every((test) => test(labels)))?.rule,
+    ruleFor({ labels }) {
+      // As for Alertmanager, a label that is not there is an empty one.
+      return compiled.find(({ tests }) => tests.every(({ label, test }) => test(labels.get(label) ?? '')))
+        ?.rule;
+    },
   };
 }
 
-/** A label that is not there is as one without text, as for Alertmanager. */
-function compile({ label, operator, value }: LabelMatcher): Test {
-  if (operator === '=' || operator === '!=') {
-    return (labels) => ((labels.get(label) ?? '') === value) === (operator === '=');
+/** RE2 takes linear time, whatever the value: the labels of an alert may come from anybody. */
+function compile({ operator, value }: LabelMatcher): Test {
+  switch (operator) {
+    case '=':
+      return (text) => text === value;
+    case '!=':
+      return (text) => text !== value;
+    case '=~': {
+      const pattern = RE2JS.compile(value);
+      return (text) => pattern.testExact(text);
+    }
+    case '!~': {
+      const pattern = RE2JS.compile(value);
+      return (text) => !pattern.testExact(text);
+    }
   }
-  const pattern = RE2JS.compile(value);
-  return (labels) => pattern.matches(labels.get(label) ?? '') === (operator === '=~');
 }
 
-/** What the alert names as the target; undefined if it names none, which means nothing. */
+/** undefined: the label is missing or empty, and there is nothing that the rule could be meant for. */
 export function targetOf(
-  rule: Pick<HookRule, 'targetLabel'>,
+  { targetLabel }: Pick<HookRule, 'targetLabel'>,
   { labels }: Pick<Alert, 'labels'>,
 ): string | undefined {
-  const target = labels.get(rule.targetLabel) ?? '';
+  const target = labels.get(targetLabel);
   return target === '' ? undefined : target;
 }
