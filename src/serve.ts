@@ -3,6 +3,7 @@ import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BadRequestBody, parseJsonBody } from './admin/hooks/json.ts';
 import { alertmanagerBody, grafanaBody, toDelivery } from './admin/hooks/alerts.ts';
+import { covers } from './admin/access.ts';
 import { AuditDamagedError } from './admin/audit-log.ts';
 import type { AdminService } from './admin/service.ts';
 import { openAdminService } from './admin/service.ts';
@@ -48,6 +49,9 @@ const HOST_ENTRY = fileURLToPath(new URL(`./native-host${extname(import.meta.url
 
 /** Accounts of so many users are kept with --collector.users. */
 const USER_LIMIT = 5000;
+
+/** An action is decided on what was read within this time, so that the answer comes within the server's own deadline. */
+const FRESH_WITHIN_MS = 8_000;
 
 /** Runs the exporter until a signal ends it. Rejects, with one line that says what to do, if it cannot start. */
 export async function serve(options: Options): Promise<void> {
@@ -272,7 +276,7 @@ class Admin {
         config: options.admin,
         folder: options.storage.path,
         actor,
-        snapshot: () => poller.collect(options.collector.timeoutMs),
+        snapshot: () => this.#freshSnapshot(),
         interfaceNamed,
         nameOfCode,
         clock,
@@ -298,6 +302,15 @@ class Admin {
     await this.#service?.close();
   }
 
+  /** What could not be read in time counts as a server that cannot be read: nothing is done by what it was before. */
+  async #freshSnapshot(): Promise<Snapshot> {
+    const { options, poller, clock } = this.#parts;
+    const waitMs = Math.min(options.collector.timeoutMs, FRESH_WITHIN_MS);
+    const startMs = clock.monotonicMs();
+    const snapshot = await poller.collect(waitMs);
+    return clock.monotonicMs() - startMs < waitMs ? snapshot : { ...snapshot, service: undefined };
+  }
+
   #backend(): AdminBackend | undefined {
     const service = this.#service;
     if (!service) return undefined;
@@ -305,6 +318,7 @@ class Admin {
       claimsGrafana: (header) => service.claimsGrafana(header),
       callerOf: (token, names) => service.callerOf(token, names),
       grafanaOf: (body, header) => service.grafanaOf(body, header),
+      covers,
       request: (caller, asked) => service.request(caller, asked),
       reset: (caller, name, reason, route) => service.reset(caller, name, reason, route),
       pause: (caller, reason, seconds) => service.pause(caller, reason, seconds),

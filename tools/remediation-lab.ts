@@ -103,9 +103,8 @@ export class RemediationLab {
   /** Whether an alert about an interface is pending or fires; undefined: neither. */
   async alert(name: string, interfaceName: string): Promise<'pending' | 'firing' | undefined> {
     const alerts = await this.prometheus.alerts();
-    return alerts.find(
-      ({ labels }) => labels['alertname'] === name && labels['interface'] === interfaceName,
-    )?.state;
+    return alerts.find(({ labels }) => labels['alertname'] === name && labels['interface'] === interfaceName)
+      ?.state;
   }
 }
 

@@ -2,13 +2,13 @@
  * Decides on alerts: which rule one falls under, whether it was answered before, and what the guards say. Deliveries come
  * at least once, and often; what is done for an alert is done at most `maxAttempts` times, after failures only.
  */
-import type { AlertDecision, Decision, Grant, HookAnswer, HookRule } from '../model/admin.ts';
+import type { ActionAnswer, AlertDecision, Decision, Grant, HookAnswer, HookRule } from '../model/admin.ts';
 import type { Logger } from '../model/logger.ts';
 import type { Clock } from '../model/clock.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { covers } from './access.ts';
 import type { Actions, Order } from './actions.ts';
-import type { Alert, Delivery } from './hooks/alerts.ts';
+import type { Alert, BadAlert, Delivery } from './hooks/alerts.ts';
 import { attemptKey } from './hooks/attempt-key.ts';
 import type { RuleBook } from './hooks/rules.ts';
 import { targetOf } from './hooks/rules.ts';
@@ -31,6 +31,8 @@ export interface RemediationOptions {
 const QUEUE_LIMIT = 100;
 /** Alerts whose last decision is known, so that the audit log need not say the same again. */
 const REMEMBERED = 20_000;
+/** After so long, others have their turn. */
+const BUSY_MS = 10;
 /** Alerts that one line of the audit log tells of. */
 const MAX_TOLD = 50;
 
@@ -58,20 +60,21 @@ export class Remediation {
   }
 
   async decide(delivery: Delivery, caller: Grant, route: string): Promise<HookAnswer> {
+    const { clock } = this.#options;
     const snapshot = await this.#options.snapshot();
     const alerts: AlertDecision[] = [];
     const told: Record<string, string>[] = [];
     const counts: Partial<Record<Decision, number>> = {};
     let retry = false;
+    let since = clock.monotonicMs();
     for (const alert of delivery.alerts) {
+      if (clock.monotonicMs() - since > BUSY_MS) {
+        await clock.sleep(0);
+        since = clock.monotonicMs();
+      }
       const decided =
         'problem' in alert
-          ? {
-              fingerprint: alert.fingerprint ?? '',
-              rule: undefined,
-              decision: 'invalid' as const,
-              reason: alert.problem,
-            }
+          ? this.#refuseBad(alert)
           : await this.#decideOne(alert, delivery, caller, route, snapshot);
       if ('retry' in decided && decided.retry) retry = true;
       const { fingerprint, rule, decision, reason } = decided;
@@ -118,13 +121,26 @@ export class Remediation {
   async #startWaiting(): Promise<void> {
     for (const [key, { order, rule }] of this.#queue) {
       const snapshot = await this.#options.snapshot();
+      if (this.#options.actions.isCrowded) return;
       // It may have been cancelled meanwhile.
-      if (!this.#queue.has(key)) continue;
-      const answer = await this.#options.actions.request(order, snapshot);
-      if (answer.crowded === true) return;
-      this.#queue.delete(key);
-      this.#count(rule.name, answer.decision);
+      if (!this.#queue.delete(key)) continue;
+      const { decision } = await this.#ask(key, order, snapshot);
+      this.#count(rule.name, decision);
     }
+  }
+
+  async #ask(key: string, order: Order, snapshot: Snapshot): Promise<ActionAnswer> {
+    this.#asking.add(key);
+    try {
+      return await this.#options.actions.request(order, snapshot);
+    } finally {
+      this.#asking.delete(key);
+    }
+  }
+
+  #refuseBad({ problem, fingerprint = '' }: BadAlert): AlertDecision {
+    this.#count('', 'invalid');
+    return { fingerprint, rule: undefined, decision: 'invalid', reason: problem };
   }
 
   async #decideOne(
@@ -188,8 +204,7 @@ export class Remediation {
       cooldownMaxMs: rule.cooldownMaxMs,
       alert: { rule: rule.name, fingerprint, startsAt: alert.startsAt, attemptKey: key },
     };
-    this.#asking.add(key);
-    const answer = await actions.request(order, snapshot).finally(() => this.#asking.delete(key));
+    const answer = await this.#ask(key, order, snapshot);
     if (answer.crowded === true && this.#queue.size < QUEUE_LIMIT) {
       this.#queue.set(key, { order, rule });
       // The last of them may have ended since it was asked.

@@ -275,7 +275,10 @@ export class AdminService {
     if (!covers(caller, shown)) return forbidden(`${caller.name} may not act on this interface`);
     const snapshot = await this.#options.snapshot();
     const name = this.#options.interfaceNamed(shown, snapshot);
-    if (snapshot.interfaces?.some((each) => each.name === name) !== true) {
+    if (!snapshot.interfaces) {
+      return { decision: 'gone', reason: 'the RRAS server cannot be read at present', missing: 'server' };
+    }
+    if (!snapshot.interfaces.some((each) => each.name === name)) {
       return { decision: 'gone', reason: 'the server has no such interface', missing: 'target' };
     }
     const done = await this.#actions.note({

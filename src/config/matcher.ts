@@ -46,11 +46,17 @@ function unquote(raw: string): string {
   return value;
 }
 
+/** Matching takes time in proportion to this and to the text: a larger one would hold up everybody else. */
+const MAX_PROGRAM = 2000;
+
 function checkPattern(pattern: string): void {
+  let size: number;
   try {
-    RE2JS.compile(pattern);
+    size = RE2JS.compile(pattern).programSize();
   } catch (error) {
     const reason = error instanceof Error ? error.message.replace(/^error parsing regexp: /, '') : '';
     throw new SyntaxError(`not a regular expression of RE2: ${printable(reason)}`, { cause: error });
   }
+  if (size > MAX_PROGRAM)
+    throw new SyntaxError('the regular expression is too large: mind counted repetitions');
 }

@@ -115,6 +115,7 @@ export interface ViewOptions {
 const PEEK_MAX_AGE_MS = 30_000;
 /** What is shown of users beyond the limit of accounts. */
 const OTHER = 'other';
+const PERSONAL: ReadonlySet<string> = new Set(['client', 'unknown']);
 const DEMAND_DIAL: ReadonlySet<string> = new Set(['home_router', 'full_router']);
 
 export class ViewMaker {
@@ -204,9 +205,10 @@ export class ViewMaker {
         user: this.name(identity.user),
         domain: this.name(identity.domain),
         computer: this.name(identity.computer),
-        // A client's interface bears the name of its user.
-        interfaceName:
-          interfaceType === 'client' ? this.name(identity.interfaceName) : cleanText(identity.interfaceName),
+        // A client's interface bears the name of its user; one of no known type may.
+        interfaceName: PERSONAL.has(interfaceType)
+          ? this.name(identity.interfaceName)
+          : cleanText(identity.interfaceName),
         interfaceType,
         tunnel,
         role,

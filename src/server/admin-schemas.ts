@@ -21,13 +21,14 @@ export const reconnectBody = z.strictObject({
 });
 export const disconnectBody = z.strictObject({ reason, override });
 export const reasonBody = z.strictObject({ reason });
+export const MAX_PAUSE_SECONDS = 2_592_000;
 export const pauseBody = z.strictObject({
   reason,
   expiresIn: z
-    .union([z.int().min(1).max(2_592_000), z.string().regex(/^(?:\d{1,9}(?:d|h|m|s|ms))+$/)])
+    .union([z.int().min(1).max(MAX_PAUSE_SECONDS), z.string().regex(/^(?:\d{1,9}(?:d|h|m|s|ms))+$/)])
     .optional()
     .describe(
-      'Seconds, or a duration such as 30m or 1h30m, after which actions go on; until /resume if left out.',
+      'Seconds, or a duration such as 30m or 1h30m, up to 30d, after which actions go on; until /resume if left out.',
     ),
 });
 const address = z.union([z.ipv4(), z.ipv6()]);

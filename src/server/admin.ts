@@ -2,7 +2,7 @@
  * The routes that act on the server, and those that alerts come in by. Each request is authenticated, authorised and
  * validated, in this order, before anything is looked up; each refusal is counted and says what to do.
  */
-import type { Express, Request, RequestHandler, Response } from 'express';
+import type { Express, NextFunction, Request, RequestHandler, Response } from 'express';
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
 import { z } from 'zod';
 import type {
@@ -16,11 +16,19 @@ import type {
   HookAnswer,
   Overridable,
   PauseState,
+  Right,
 } from '../model/admin.ts';
 import type { Clock } from '../model/clock.ts';
 import { refuse, sendPage, succeed } from './api.ts';
 import type { ActionObject } from './admin-schemas.ts';
-import { disconnectBody, endpointBody, pauseBody, reasonBody, reconnectBody } from './admin-schemas.ts';
+import {
+  disconnectBody,
+  endpointBody,
+  MAX_PAUSE_SECONDS,
+  pauseBody,
+  reasonBody,
+  reconnectBody,
+} from './admin-schemas.ts';
 import { BodyError, readBody } from './request-body.ts';
 
 export interface AskedAction {
@@ -40,6 +48,8 @@ export interface AdminBackend {
   claimsGrafana(header: (name: string) => string): boolean;
   callerOf(token: string | undefined, subjectAltNames: readonly string[]): Grant | undefined;
   grafanaOf(body: Uint8Array, header: (name: string) => string): Grant | undefined;
+  /** Whether what the caller may do, he may do to this interface, by the name that is shown. */
+  covers(caller: Grant, interfaceName: string): boolean;
   request(caller: Grant, asked: AskedAction): Promise<ActionAnswer>;
   reset(caller: Grant, interfaceName: string, reason: string, route: string): Promise<ActionAnswer>;
   pause(caller: Grant, reason: string, seconds: number | undefined): Promise<PauseState | undefined>;
@@ -70,8 +80,17 @@ const HOOK_BYTES = 1024 * 1024;
 const MAX_WAIT_MS = 120_000;
 /** For the answer itself, beside what the client waits for. */
 const ANSWER_MS = 10_000;
+/** Requests under way at once of those who are known. */
 const MAX_REQUESTS = 100;
-const MAX_BACKGROUND_ISSUES = 5;
+/** Signed bodies being read at once: anybody can say that one is signed. */
+const MAX_UNVERIFIED = 16;
+/** When it may be worth asking again after something passing. */
+const RETRY_SECONDS = 5;
+const MAX_PAUSE_MS = MAX_PAUSE_SECONDS * 1000;
+/** Of a body that is not wanted. */
+const DISCARDED_BYTES = 10 * HOOK_BYTES;
+const DISCARDING_MS = 2_000;
+const MAX_ISSUES = 5;
 /** Failed log-ins of one address in a minute. */
 const FAILURES = 20;
 const FAILURES_PER_SECONDS = 60;
@@ -102,6 +121,7 @@ class Refusal extends Error {
 
 const unauthenticated = (): Refusal =>
   new Refusal(401, 'unauthenticated', 'unauthenticated', 'a valid token or client certificate is needed');
+const forbidden = (message: string): Refusal => new Refusal(403, 'forbidden', 'forbidden', message);
 const invalid = (message: string): Refusal => new Refusal(400, 'bad_data', 'invalid', message);
 
 type Run = (request: Request, response: Response, backend: AdminBackend) => Promise<Decision>;
@@ -115,11 +135,13 @@ type Handle = (
 export function addAdmin(app: Express, options: AdminRoutes): void {
   const { clock, count, parseJson } = options;
   const failures = new RateLimiterMemory({ points: FAILURES, duration: FAILURES_PER_SECONDS });
-  let underway = 0;
+  const enter = roomFor(MAX_REQUESTS);
+  const enterUnverified = roomFor(MAX_UNVERIFIED);
   const backendNow = (): AdminBackend => {
     const backend = options.backend();
     if (backend) return backend;
-    throw new Refusal(503, 'audit', 'audit', 'the audit log cannot be used, and nothing is done without it');
+    const message = 'the audit log cannot be used, and nothing is done without it';
+    throw new Refusal(503, 'audit', 'audit', message, RETRY_SECONDS);
   };
 
   /** Runs a handler within the bounds, and turns what it throws into an answer. */
@@ -130,7 +152,7 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
       response.once('close', () => answered.abort());
       let decision: Decision;
       try {
-        const deadlineMs = waitOf(request) + ANSWER_MS;
+        const deadlineMs = (waitMsOf(request) ?? 0) + ANSWER_MS;
         clock.sleep(deadlineMs, answered.signal).then(
           () => response.destroy(),
           () => undefined,
@@ -140,8 +162,7 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
         decision = answerError(response, error, options);
       }
       count(route, decision);
-      // What was not read of a body that is refused must not be taken for the next request.
-      if (!request.complete) response.once('finish', () => request.destroy());
+      discardRest(request, clock);
     };
 
   const byToken = (request: Request, backend: AdminBackend): Grant | undefined =>
@@ -159,22 +180,13 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
     }
   }
 
-  /** Only of those who are known: a flood of others keeps nobody out. */
-  function enter(response: Response): void {
-    if (underway >= MAX_REQUESTS)
-      throw new Refusal(503, 'busy', 'busy', 'too many requests are under way', 1);
-    underway += 1;
-    response.once('close', () => {
-      underway -= 1;
-    });
-  }
-
-  const known = (route: string, handle: Handle): RequestHandler =>
+  /** `always`: however many others are under way. */
+  const known = (route: string, handle: Handle, always = false): RequestHandler =>
     serve(route, async (request, response, backend) => {
       refuseBrowsersOfOthers(request);
       const caller = byToken(request, backend);
       if (!caller) throw await notKnown(request);
-      enter(response);
+      if (!always) enter(response);
       return handle(request, response, caller, backend);
     });
 
@@ -186,26 +198,27 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
   }
 
   const act = (
-    route: string,
-    asked: (request: Request) => Promise<Omit<AskedAction, 'route' | 'idempotency'>>,
+    action: ActionName,
+    asked: (request: Request) => Promise<Omit<AskedAction, 'route' | 'action' | 'idempotency'>>,
   ): RequestHandler =>
-    known(route, async (request, response, caller, backend) => {
+    known(action, async (request, response, caller, backend) => {
+      mustHave(caller, action);
+      mustCover(caller, request, backend);
       const waitMs = waitOf(request);
       const key = request.get('Idempotency-Key');
       if (key !== undefined && !KEY.test(key)) {
         throw invalid('Idempotency-Key: expected 1 to 255 printable ASCII characters');
       }
-      const body = await asked(request);
+      const body = { action, ...(await asked(request)) };
       const answer = await backend.request(caller, {
         ...body,
-        route,
+        route: action,
         ...(key !== undefined && { idempotency: { key, body: JSON.stringify(body) } }),
       });
       await sendAnswer(response, answer, waitMs, backend, options);
       return answer.decision;
     });
 
-  const interfaceOf = (request: Request): string => pathName(request, 'name');
   const connectionOf = (request: Request): string => {
     const id = pathName(request, 'connection');
     return /^[0-9a-f]{16}$/.test(id) ? id : '';
@@ -216,7 +229,6 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
       'post',
       '/api/v1/admin/interfaces/:name/reconnect',
       act('reconnect', async (request) => ({
-        action: 'reconnect',
         target: { interface: interfaceOf(request) },
         ...(await bodyOf(request, reconnectBody)),
       })),
@@ -225,7 +237,6 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
       'post',
       '/api/v1/admin/interfaces/:name/disconnect',
       act('disconnect', async (request) => ({
-        action: 'disconnect',
         target: { interface: interfaceOf(request) },
         force: false,
         ...(await bodyOf(request, disconnectBody)),
@@ -235,6 +246,8 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
       'post',
       '/api/v1/admin/interfaces/:name/reset',
       known('reset', async (request, response, caller, backend) => {
+        mustHave(caller, 'reset');
+        mustCover(caller, request, backend);
         noQuery(request);
         const { reason } = await bodyOf(request, reasonBody);
         const name = interfaceOf(request);
@@ -251,7 +264,6 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
         const connection = connectionOf(request);
         const { interfaceIndex, localAddress, remoteAddress, ...rest } = await bodyOf(request, endpointBody);
         return {
-          action: 'update_endpoint',
           target: { connection },
           force: false,
           endpoint: { interfaceIndex, localAddress, remoteAddress },
@@ -263,7 +275,6 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
       'post',
       '/api/v1/admin/connections/:connection/disconnect',
       act('hang_up', async (request) => ({
-        action: 'hang_up',
         target: { connection: connectionOf(request) },
         force: false,
         ...(await bodyOf(request, disconnectBody)),
@@ -272,26 +283,33 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
     [
       'post',
       '/api/v1/admin/pause',
-      known('pause', async (request, response, caller, backend) => {
-        noQuery(request);
-        const { reason, expiresIn } = await bodyOf(request, pauseBody);
-        const seconds = typeof expiresIn === 'string' ? secondsOf(expiresIn, options) : expiresIn;
-        return sendPause(response, await backend.pause(caller, reason, seconds));
-      }),
+      known(
+        'pause',
+        async (request, response, caller, backend) => {
+          mustHave(caller, 'pause');
+          noQuery(request);
+          const { reason, expiresIn } = await bodyOf(request, pauseBody);
+          const seconds = typeof expiresIn === 'string' ? secondsOf(expiresIn, options) : expiresIn;
+          return sendPause(response, await backend.pause(caller, reason, seconds), options);
+        },
+        true,
+      ),
     ],
     [
       'post',
       '/api/v1/admin/resume',
       known('resume', async (request, response, caller, backend) => {
+        mustHave(caller, 'pause');
         noQuery(request);
         const { reason } = await bodyOf(request, reasonBody);
-        return sendPause(response, await backend.resume(caller, reason));
+        return sendPause(response, await backend.resume(caller, reason), options);
       }),
     ],
     [
       'get',
       '/api/v1/admin/actions',
       known('actions', (request, response, caller, backend) => {
+        refuseServer(request.query);
         const all = backend.actions(caller).map((record) => toObject(record, options));
         const sent = sendPage(request, response, all, newestFirst, 'descending');
         return Promise.resolve(sent ? 'execute' : 'invalid');
@@ -301,6 +319,7 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
       'get',
       '/api/v1/admin/actions/:id',
       known('actions', (request, response, caller, backend) => {
+        noQuery(request);
         const found = backend.action(caller, pathName(request, 'id'));
         if (!found) throw new Refusal(404, 'not_found', 'gone', 'there is no such action, or not any more');
         succeed(response, toObject(found, options));
@@ -311,8 +330,8 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
       'post',
       '/api/v1/hooks/alertmanager',
       known('alertmanager', async (request, response, caller, backend) => {
+        mustHave(caller, 'hook');
         noQuery(request);
-        mayHook(caller);
         const body = parseJson(await readBody(request, HOOK_BYTES));
         return sendDecisions(response, await backend.hook(caller, 'alertmanager', body), options);
       }),
@@ -322,16 +341,20 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
       '/api/v1/hooks/grafana',
       serve('grafana', async (request, response, backend) => {
         refuseBrowsersOfOthers(request);
-        noQuery(request);
         let caller = byToken(request, backend);
         const header = (name: string): string => request.get(name) ?? '';
         if (!caller && !backend.claimsGrafana(header)) throw await notKnown(request);
-        if (caller) mayHook(caller);
-        enter(response);
+        if (caller) mustHave(caller, 'hook');
         // The signature is over the body: for once, it is read before it is known whose it is.
+        const leave = caller ? enter(response) : enterUnverified(response);
         const bytes = await readBody(request, HOOK_BYTES);
-        caller ??= backend.grafanaOf(bytes, header);
-        if (!caller) throw await notKnown(request);
+        if (!caller) {
+          caller = backend.grafanaOf(bytes, header);
+          if (!caller) throw await notKnown(request);
+          leave();
+          enter(response);
+        }
+        noQuery(request);
         return sendDecisions(response, await backend.hook(caller, 'grafana', parseJson(bytes)), options);
       }),
     ],
@@ -343,6 +366,46 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
       refuse(response, 405, 'bad_data', `only ${method.toUpperCase()} is allowed here`);
     });
   }
+  // A path that cannot be decoded fails before its route. Express knows an error handler by its four parameters.
+  app.use('/api', (error: unknown, _request: Request, response: Response, next: NextFunction) => {
+    if (error instanceof URIError && !response.headersSent) {
+      refuse(response, 400, 'bad_data', 'the path is not properly percent-encoded');
+    } else {
+      next(error);
+    }
+  });
+}
+
+/** Lets so many in at once, each until its response is closed or it leaves; more are refused. */
+function roomFor(max: number): (response: Response) => () => void {
+  const inside = new Set<Response>();
+  return (response) => {
+    if (inside.size >= max) throw new Refusal(503, 'busy', 'busy', 'too many requests are under way', 1);
+    inside.add(response);
+    const leave = (): void => void inside.delete(response);
+    response.once('close', leave);
+    return leave;
+  };
+}
+
+/**
+ * Reads on, up to a point, what is left of a body that is not wanted: closed at once, the connection would be reset, and
+ * a client that is still sending might never see the answer.
+ */
+function discardRest(request: Request, clock: Clock): void {
+  if (request.complete) return;
+  let bytes = 0;
+  request.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > DISCARDED_BYTES) request.destroy();
+  });
+  request.resume();
+  const over = new AbortController();
+  request.once('close', () => over.abort());
+  clock.sleep(DISCARDING_MS, over.signal).then(
+    () => request.destroy(),
+    () => undefined,
+  );
 }
 
 /** Falls as requests get older; two of one moment differ by their ids. */
@@ -354,13 +417,18 @@ function refuseBrowsersOfOthers(request: Request): void {
   const site = request.get('Sec-Fetch-Site');
   const foreign = origin !== undefined && origin !== `${request.protocol}://${request.get('Host') ?? ''}`;
   if (foreign || (site !== undefined && site !== 'none' && site !== 'same-origin')) {
-    throw new Refusal(403, 'forbidden', 'forbidden', 'requests from pages of other sites are refused');
+    throw forbidden('requests from pages of other sites are refused');
   }
 }
 
-function mayHook({ name, rights }: Grant): void {
-  if (rights.includes('hook')) return;
-  throw new Refusal(403, 'forbidden', 'forbidden', `${name} has no right to deliver alerts`);
+function mustHave({ name, rights }: Grant, right: Right): void {
+  if (!rights.includes(right)) throw forbidden(`${name} has no right to ${right}`);
+}
+
+/** The interface of the path, if it has one. */
+function mustCover(caller: Grant, request: Request, backend: AdminBackend): void {
+  if (request.params['name'] === undefined || backend.covers(caller, interfaceOf(request))) return;
+  throw forbidden(`${caller.name} may not act on this interface`);
 }
 
 function pathName(request: Request, name: string): string {
@@ -368,17 +436,21 @@ function pathName(request: Request, name: string): string {
   return typeof value === 'string' ? value : '';
 }
 
-/** Milliseconds of `?wait`. @throws Refusal */
-function waitOf(request: Request): number {
-  const { wait, ...others } = request.query;
-  if (request.method !== 'POST' || wait === undefined) {
-    if (request.method === 'POST') refuseQuery(others);
-    return 0;
-  }
-  refuseQuery(others);
+const interfaceOf = (request: Request): string => pathName(request, 'name');
+
+/** Milliseconds of `?wait`; undefined if it makes no sense. */
+function waitMsOf({ query: { wait = '0' } }: Request): number | undefined {
   const seconds = typeof wait === 'string' ? /^(\d{1,3})s?$/.exec(wait)?.[1] : undefined;
   const ms = Number(seconds) * 1000;
-  if (seconds === undefined || ms > MAX_WAIT_MS) {
+  return ms <= MAX_WAIT_MS ? ms : undefined;
+}
+
+/** The same, where it is taken, and nothing else. @throws Refusal */
+function waitOf(request: Request): number {
+  const { wait: _, ...others } = request.query;
+  refuseQuery(others);
+  const ms = waitMsOf(request);
+  if (ms === undefined) {
     throw invalid(`wait: expected seconds from 0s to ${MAX_WAIT_MS / 1000}s, such as 30s`);
   }
   return ms;
@@ -389,19 +461,27 @@ function noQuery(request: Request): void {
 }
 
 function refuseQuery(query: Readonly<Record<string, unknown>>): void {
+  refuseServer(query);
   const [stray] = Object.keys(query);
-  if (stray === 'server') throw new Refusal(404, 'not_found', 'gone', 'there is no server of that name');
   if (stray !== undefined) throw invalid(`unknown parameter ${JSON.stringify(stray.slice(0, 100))}`);
+}
+
+/** None is configured. */
+function refuseServer(query: Readonly<Record<string, unknown>>): void {
+  if (!Object.hasOwn(query, 'server')) return;
+  throw new Refusal(404, 'not_found', 'gone', 'there is no server of that name');
 }
 
 function secondsOf(text: string, { parseDurationMs }: AdminRoutes): number {
   const ms = parseDurationMs(text);
-  if (ms === null || ms < 1000) throw invalid('expiresIn: expected seconds, or a duration such as 30m');
+  if (ms === null || ms < 1000 || ms > MAX_PAUSE_MS) {
+    throw invalid('expiresIn: expected seconds, or a duration such as 30m, up to 30d');
+  }
   return ms / 1000;
 }
 
 function issuesOf({ issues }: z.ZodError): string {
-  const texts = issues.slice(0, MAX_BACKGROUND_ISSUES).map(({ path, message }) => {
+  const texts = issues.slice(0, MAX_ISSUES).map(({ path, message }) => {
     const where = path.map(String).join('.').slice(0, 100);
     return where === '' ? message : `${where}: ${message}`;
   });
@@ -445,6 +525,7 @@ async function sendAnswer(
 
 function sendRefused(response: Response, answer: ActionAnswer, options: AdminRoutes): void {
   const { decision, reason, retryAfterSeconds, missing, reused, action } = answer;
+  const retryAfter = retryAfterSeconds ?? (missing === 'server' ? RETRY_SECONDS : undefined);
   const [status, errorType] =
     missing === 'target'
       ? ([404, 'not_found'] as const)
@@ -452,14 +533,22 @@ function sendRefused(response: Response, answer: ActionAnswer, options: AdminRou
         ? ([503, 'rras_down'] as const)
         : reused === true
           ? ([422, 'idempotency_key_reused'] as const)
-          : ([STATUS[decision] ?? 500, decision] as const);
-  if (retryAfterSeconds !== undefined) response.setHeader('Retry-After', String(retryAfterSeconds));
+          : // Of an action that is not remembered any more; else it is answered as the first time.
+            decision === 'duplicate'
+            ? ([409, 'gone'] as const)
+            : ([STATUS[decision] ?? 500, decision] as const);
+  if (retryAfter !== undefined) response.setHeader('Retry-After', String(retryAfter));
   refuse(response, status, errorType, reason, action && toObject(action, options));
 }
 
-function sendPause(response: Response, state: PauseState | undefined): Decision {
-  if (!state) throw new Refusal(403, 'forbidden', 'forbidden', 'the right to pause is missing');
-  succeed(response, { ...state, since: state.since ?? null, until: state.until ?? null });
+function sendPause(response: Response, state: PauseState | undefined, { clean }: AdminRoutes): Decision {
+  if (!state) throw forbidden('the right to pause is missing');
+  succeed(response, {
+    ...state,
+    reason: clean(state.reason),
+    since: state.since ?? null,
+    until: state.until ?? null,
+  });
   return 'execute';
 }
 
@@ -474,7 +563,7 @@ function sendDecisions(response: Response, { alerts, retry }: HookAnswer, { clea
     })),
   };
   if (retry) {
-    response.setHeader('Retry-After', '5');
+    response.setHeader('Retry-After', String(RETRY_SECONDS));
     const blocked = alerts.find(({ decision }) => decision === 'audit' || decision === 'gone');
     const errorType = blocked?.decision === 'audit' ? 'audit' : 'rras_down';
     refuse(response, 503, errorType, 'some alerts could not be decided: send them again', data);

@@ -27,7 +27,9 @@ export async function readBody(request: IncomingMessage, maxBytes: number): Prom
   if (Number(headers['content-length'] ?? 0) > maxBytes) throw tooLong;
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
+  // The connection is kept: there is an answer to be sent, whatever the body was.
+  const reading = request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
+  for await (const chunk of reading) {
     bytes += chunk.length;
     if (bytes > maxBytes) throw tooLong;
     chunks.push(chunk);

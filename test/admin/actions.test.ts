@@ -25,6 +25,8 @@ import { SimulatedWorld } from './simulated-world.ts';
 const lives: Life[] = [];
 /** `from to` of every two states that followed each other in the history of any action here. */
 const met = new Set<string>();
+/** The same of actions of an earlier life, of which the log knows the intent and the outcome only. */
+const metInLog = new Set<string>();
 
 async function live(world: World, options: LifeOptions = {}): Promise<Life> {
   const life = await Life.begin(world, options);
@@ -32,10 +34,19 @@ async function live(world: World, options: LifeOptions = {}): Promise<Life> {
   return life;
 }
 
+async function nextOf(life: Life, loss: Loss = 'nothing'): Promise<Life> {
+  const next = await life.next(loss);
+  lives.push(next);
+  return next;
+}
+
 afterEach(() => {
   for (const life of lives.splice(0)) {
-    for (const { history, state } of life.service.actions(OPS)) {
-      history.slice(1).forEach((step, index) => met.add(`${history[index]!.state} ${step.state}`));
+    for (const { id, history, state } of life.service.actions(OPS)) {
+      const isOwn = !life.inherited.has(id);
+      history.slice(1).forEach((step, index) => {
+        (isOwn ? met : metInLog).add(`${history[index]!.state} ${step.state}`);
+      });
       expect(history[0]?.state).toBe('requested');
       expect(history.at(-1)?.state).toBe(state);
     }
@@ -44,7 +55,14 @@ afterEach(() => {
 
 afterAll(() => {
   const known = Object.entries(TRANSITIONS).flatMap(([from, next]) => next.map((to) => `${from} ${to}`));
-  expect([...met].sort()).toEqual(known.sort());
+  // The last is of an action that an earlier life has left open.
+  expect([...met, 'intended unknown'].sort()).toEqual(known.sort());
+  expect([...metInLog].sort()).toEqual([
+    'intended failed',
+    'intended succeeded',
+    'intended unknown',
+    'requested intended',
+  ]);
 });
 
 async function onSimulator(options: SimulatedWorldOptions = {}) {
@@ -171,8 +189,11 @@ describe('a reconnect', () => {
       action: { state: 'denied', history: [{ state: 'requested' }, { state: 'denied' }] },
     });
     simulator.setFaults('Site-Lisboa', { dialMs: Infinity });
-    const { host } = { host: world.actor };
-    await host.act({ action: 'connect', interfaceName: 'Site-Lisboa', interfaceHandle: '0000000000000001' });
+    await world.actor.act({
+      action: 'connect',
+      interfaceName: 'Site-Lisboa',
+      interfaceHandle: '0000000000000001',
+    });
     world.forgetCalls();
     expect(await life.request('Site-Lisboa')).toMatchObject({ decision: 'busy' });
     expect(world.changes).toEqual([]);
@@ -200,14 +221,20 @@ describe('a reconnect', () => {
       state: 'failed',
       outcome: { result: 'refused', function: 'MprAdminInterfaceDisconnect', code: 5 },
     });
-    simulator.actCodes = { interfaceDisconnect: 0 };
-    const koeln = await life.reconnect('Branch Köln', { force: true });
-    expect(statesOf(koeln)).toEqual(['requested', 'intended', 'acting', 'failed']);
-    expect(koeln.outcome).toMatchObject({ result: 'timeout', seconds: 10 });
-    simulator.actCodes = { interfaceDisconnect: 1726 };
-    const sued = await life.reconnect('Lager Süd', { force: true });
-    expect(statesOf(sued)).toEqual(['requested', 'intended', 'acting', 'unknown']);
     expect(world.changes).not.toContain('interfaceConnect');
+    const sites = await onSites();
+    for (const [name, outcome, end] of [
+      ['Site-A', 'done', 'failed'],
+      ['Site-B', 'unknown', 'unknown'],
+    ] as const) {
+      sites.world.server.link(name).state = 'connected';
+      sites.world.server.intercept = (request) =>
+        request.action === 'disconnect' ? resultOf(request, outcome, 0) : undefined;
+      const ended = await sites.life.reconnect(name, { force: true });
+      expect(statesOf(ended)).toEqual(['requested', 'intended', 'acting', end]);
+      expect(ended.outcome).toMatchObject({ result: 'timeout', seconds: 10 });
+    }
+    expect(sites.world.server.dials).toBe(0);
   });
 
   it('of an interface that is disabled has failed without a look', async () => {
@@ -304,7 +331,9 @@ describe('an endpoint', () => {
     const { world, life, connections } = await onSimulator();
     const { id, identity } = (await connections()).find(({ tunnel }) => tunnel === 'ikev2')!;
     world.forgetCalls();
-    const ended = await life.reconnect('', { ...move, target: { connection: id } });
+    const { action } = await life.request('', { ...move, target: { connection: id } });
+    await life.pass(1500);
+    const ended = life.service.action(OPS, action!.id)!;
     expect(statesOf(ended)).toEqual(SUCCEEDED);
     expect(ended.outcome).toMatchObject({
       result: 'verified',
@@ -324,25 +353,13 @@ describe('an endpoint', () => {
     expect(connectionNow).toMatchObject({ localAddress: '198.51.100.7', remoteAddress: '203.0.113.9' });
   });
 
-  it('that the server takes and does not move has failed in time', async () => {
-    const { life, connections, simulator } = await onSimulator();
-    simulator.actCodes = { updateConnection: 0 };
-    const [connection] = (await connections()).filter(({ tunnel }) => tunnel === 'ikev2');
-    // Nothing takes its place: somebody who stays.
-    const stays = (await connections()).find(({ tunnel, role }) => tunnel === 'ikev2' && role === 'site');
-    const target = { connection: (stays ?? connection!).id };
-    expect(await life.reconnect('', { ...move, target })).toMatchObject({
-      state: 'failed',
-      outcome: { result: 'timeout', seconds: 60 },
-    });
-  });
-
   it('of a connection that ends meanwhile has failed', async () => {
-    const { life, connections, simulator, world } = await onSimulator();
+    const { life, connections, world } = await onSimulator({
+      through: () => ({ updateConnection: () => Promise.resolve({ code: 0 }) }),
+    });
     const { id, identity } = (await connections()).find(
       ({ tunnel, role }) => tunnel === 'ikev2' && role === 'client',
     )!;
-    simulator.actCodes = { updateConnection: 0 };
     const { action } = await life.request('', { ...move, target: { connection: id } });
     await world.actor.act({ action: 'hang_up', connectionHandle: identity.handle });
     await life.pass(2000);
@@ -350,6 +367,25 @@ describe('an endpoint', () => {
       state: 'failed',
       outcome: { result: 'gone' },
     });
+    expect(await life.request('', { ...move, target: { connection: id } })).toMatchObject({
+      decision: 'gone',
+    });
+  });
+
+  it('of a connection that has ended since the snapshot is not moved', async () => {
+    const { life, connections, world } = await onSimulator();
+    const { id, identity } = (await connections()).find(
+      ({ tunnel, role }) => tunnel === 'ikev2' && role === 'client',
+    )!;
+    const seen = await world.snapshot();
+    world.snapshot = () => Promise.resolve(seen);
+    await world.actor.act({ action: 'hang_up', connectionHandle: identity.handle });
+    world.forgetCalls();
+    expect(await life.reconnect('', { ...move, target: { connection: id } })).toMatchObject({
+      state: 'failed',
+      outcome: { result: 'gone', message: 'the connection has ended' },
+    });
+    expect(world.changes).toEqual([]);
   });
 
   it('of another tunnel, or without new addresses, is refused before any call', async () => {
@@ -453,15 +489,13 @@ describe('a target', () => {
     expect(world.requests).toEqual([]);
   });
 
-  it('A4 that is no demand-dial interface is invalid, a user’s interface included', async () => {
+  it('A4 that is no demand-dial interface is invalid, and the name of a user is none at all', async () => {
     const { world, life, simulator } = await onSimulator();
-    const user = (await world.snapshot()).interfaces!.find(({ type }) => type === 'client')!.name;
-    for (const name of ['Ethernet', user]) {
-      for (const action of ['reconnect', 'disconnect'] as const) {
-        expect(await life.request(name, { action })).toMatchObject({ decision: 'invalid' });
-      }
+    const { user } = simulator.liveSessions().find(({ role }) => role === 'client')!;
+    for (const action of ['reconnect', 'disconnect'] as const) {
+      expect(await life.request('Ethernet', { action })).toMatchObject({ decision: 'invalid' });
+      expect(await life.request(user, { action })).toMatchObject({ decision: 'gone', missing: 'target' });
     }
-    expect(simulator.liveSessions().length).toBeGreaterThan(0);
     expect(world.requests).toEqual([]);
   });
 
@@ -808,8 +842,7 @@ describe('A5 D2 kill -9', () => {
     const before = await dead.lines(dead.disk.reboot('unsynced'));
     const told = new Set(of(before, 'outcome').map(({ actionId }) => actionId));
 
-    const life = await dead.next(loss);
-    lives.push(life);
+    const life = await nextOf(dead, loss);
     expect(await life.verify()).toMatchObject({ ok: true });
     const lines = await life.lines();
     const intents = of(lines, 'intent');
@@ -943,8 +976,7 @@ describe('D3 an outcome that cannot be written', () => {
       expect.objectContaining({ message: 'the outcome of an action is not in the audit log' }) as unknown,
     );
     life.disk.heal();
-    const next = await life.next('unsynced');
-    lives.push(next);
+    const next = await nextOf(life, 'unsynced');
     expect(next.service.action(OPS, action!.id)).toMatchObject({ state: 'unknown' });
     expect(world.server.dials).toBe(1);
   });

@@ -119,6 +119,8 @@ export class Life {
   readonly log: LogLine[] = [];
   /** What was told for the metrics. */
   readonly events: string[] = [];
+  /** Actions of earlier lives. */
+  readonly inherited = new Set<string>();
   readonly #world: World;
   readonly #config: AdminConfig;
   #service: AdminService | undefined;
@@ -150,7 +152,7 @@ export class Life {
         this.log.push({ level, message, fields });
       };
     const world = this.#world;
-    const opened = openAdminService({
+    this.#service = await openAdminService({
       config: this.#config,
       folder: FOLDER,
       // Who is dead does nothing, and sees nothing of what he did.
@@ -174,7 +176,7 @@ export class Life {
       },
       disk,
     });
-    this.#service = await opened;
+    for (const { id } of this.#service.actions(OPS)) this.inherited.add(id);
   }
 
   get service(): AdminService {

@@ -42,12 +42,7 @@ export class Peer {
   }
 
   /** Resolves when it is ready; `folder` is there already, and is its working folder. */
-  static async start(
-    program: string,
-    flags: readonly string[],
-    folder: string,
-    port: number,
-  ): Promise<Peer> {
+  static async start(program: string, flags: readonly string[], folder: string, port: number): Promise<Peer> {
     const peer = new Peer(program, flags, folder, port);
     const isReady = (): Promise<boolean> =>
       fetchPlain(`${peer.url}/-/ready`).then(

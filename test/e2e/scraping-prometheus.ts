@@ -64,10 +64,7 @@ scrape_configs: [{job_name: rras, static_configs: [{targets: ['${target}']}]}]
   ): Promise<ScrapingPrometheus> {
     const flags = [`--config.file=${configFile}`, `--storage.tsdb.path=${join(folder, 'prometheus-data')}`];
     try {
-      return new ScrapingPrometheus(
-        await Peer.start(program, flags, folder, await freePort()),
-        dropFolder,
-      );
+      return new ScrapingPrometheus(await Peer.start(program, flags, folder, await freePort()), dropFolder);
     } catch (error) {
       dropFolder();
       throw error;

@@ -98,6 +98,29 @@ describe('a page of the office', () => {
     },
   );
 
+  test('hides the name of an interface of no known type, too', () => {
+    const [first] = snapshots;
+    const { connections } = first!.connections!;
+    const [connection] = connections;
+    const identity = {
+      ...connection!.identity,
+      interfaceType: 'unknown',
+      interfaceName: 'CORP\\anna',
+    } as const;
+    const table = {
+      ...first!.connections!,
+      connections: [{ ...connection!, identity }, ...connections.slice(1)],
+    };
+    const views = new ViewMaker({
+      privacy: { users: 'none', addresses: 'none' },
+      detail: 'full',
+      limit: 10_000,
+    });
+    expect(views.view({ ...first!, connections: table }, nowMs).shown!.connections[0]!.interfaceName).toBe(
+      '',
+    );
+  });
+
   test.each(MODES)(
     'with users %s and addresses %s has as many series and the same numbers',
     (users, mode) => {

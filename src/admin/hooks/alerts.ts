@@ -23,7 +23,7 @@ export interface Delivery {
 }
 
 export interface Alert {
-  /** Of its labels, 16 hexadecimal digits. */
+  /** Of its labels: 16 hexadecimal digits from Alertmanager and Grafana; other senders may have others. */
   readonly fingerprint: string;
   /** Since when it fires; equal texts are equal instants. Together with the fingerprint, this is the alert. */
   readonly startsAt: string;
@@ -52,7 +52,7 @@ const state = z.enum(['firing', 'resolved']);
 const text = z.string().max(MAX_TEXT, `longer than ${MAX_TEXT} characters`);
 const fingerprint = z
   .string({ error: ({ input }) => (input === undefined ? MISSING_FINGERPRINT : undefined) })
-  .regex(/^[0-9a-f]{16}$/, 'expected 16 hexadecimal digits');
+  .regex(/^[\w.:-]{1,64}$/, 'expected 1 to 64 letters, digits, dots, colons, underscores and dashes');
 
 export const alertBody = z.looseObject({
   status: state,
@@ -67,9 +67,9 @@ export const alertBody = z.looseObject({
 });
 
 const envelope = {
-  receiver: text,
-  status: state.describe('Firing if any of the alerts is.'),
-  groupKey: z.string(),
+  receiver: text.default(''),
+  status: state.optional().describe('Firing if any of the alerts is. Not used.'),
+  groupKey: z.string().default(''),
   truncatedAlerts: z.int().min(0).default(0).describe('How many alerts the sender left out.'),
   alerts: z.array(alertBody).max(MAX_ALERTS),
 };
@@ -77,7 +77,10 @@ const envelope = {
 /** What Alertmanager sends; newer versions may add to it. */
 export const alertmanagerBody = z.looseObject({ version: version('4', 'Alertmanager'), ...envelope });
 /** What the alerting of Grafana sends, unless its contact point has a template of its own. */
-export const grafanaBody = z.looseObject({ version: version('1', 'Grafana alerting'), ...envelope });
+export const grafanaBody = z.looseObject({
+  version: version('1', 'Grafana alerting').optional(),
+  ...envelope,
+});
 
 /** As above, but the alerts are looked at one by one. */
 const each = { alerts: z.array(z.unknown()).max(MAX_ALERTS, `more than ${MAX_ALERTS}`) };

@@ -133,7 +133,6 @@ describe('a notification', () => {
     ['version: expected "4", the only version of Alertmanager\'s webhook that is understood', { version: 4 }],
     ['version: expected "4", the only version of Alertmanager\'s webhook that is understood', GRAFANA],
     ['status: Invalid option: expected one of "firing"|"resolved"', { status: 'hunter2' }],
-    ['receiver: Invalid input: expected string, received undefined', { receiver: undefined }],
     ['receiver: longer than 1024 characters', { receiver: 'x'.repeat(1025) }],
     ['groupKey: Invalid input: expected string, received number', { groupKey: 666 }],
     ['alerts: Invalid input: expected array, received undefined', { alerts: undefined }],
@@ -186,14 +185,8 @@ describe('an alert', () => {
   it('A1 without a fingerprint is bad, as nobody could tell it from another', () => {
     const missing = 'fingerprint: missing: Alertmanager sends it from version 0.19 on';
     expect(problem({ ...ALERT, fingerprint: undefined })).toBe(missing);
-    const wrong = 'fingerprint: expected 16 hexadecimal digits';
-    for (const fingerprint of [
-      '',
-      '1a30ba71cca2921',
-      '1a30ba71cca2921f0',
-      '1A30BA71CCA2921F',
-      'not-hexadecimal!',
-    ]) {
+    const wrong = 'fingerprint: expected 1 to 64 letters, digits, dots, colons, underscores and dashes';
+    for (const fingerprint of ['', 'x'.repeat(65), 'with a blank', 'nul\0', 'ünicode']) {
       expect(problem({ ...ALERT, fingerprint })).toBe(wrong);
     }
     expect(problem({ ...ALERT, fingerprint: '1a30ba71cca2921f\n' })).toBe(wrong);
@@ -201,7 +194,7 @@ describe('an alert', () => {
 
   it('that is bad keeps its fingerprint, if that is good', () => {
     expect(only({ ...ALERT, status: '' }).fingerprint).toBe(ALERT.fingerprint);
-    expect(only({ ...ALERT, fingerprint: 'hunter2' }).fingerprint).toBeUndefined();
+    expect(only({ ...ALERT, fingerprint: 'hunter 2' }).fingerprint).toBeUndefined();
   });
 
   it('A1 is the same whichever way its start is written', () => {
@@ -246,7 +239,7 @@ describe('whatever is sent', () => {
         const { alerts } = toDelivery(source, parseJsonBody(Buffer.from(bytes)));
         for (const alert of alerts) {
           if ('problem' in alert) expect(alert.problem.length).toBeLessThan(200);
-          else expect(alert.fingerprint).toMatch(/^[0-9a-f]{16}$/);
+          else expect(alert.fingerprint).toMatch(/^[\w.:-]{1,64}$/);
         }
       } catch (error) {
         expect(error).toBeInstanceOf(BadRequestBody);
@@ -304,7 +297,7 @@ describe('the schemas', () => {
     ['grafana', grafanaBody, GRAFANA],
   ] as const)('of %s fit an OpenAPI document and what is really sent', (_source, schema, body) => {
     const document = z.toJSONSchema(schema, { io: 'input' });
-    expect(document.required).toEqual(['version', 'receiver', 'status', 'groupKey', 'alerts']);
+    expect(document.required).toContain('alerts');
     expect(document.properties?.['alerts']).toMatchObject({
       items: { required: ['status', 'labels', 'startsAt', 'fingerprint'] },
     });
