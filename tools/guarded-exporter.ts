@@ -8,6 +8,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { parse, stringify } from 'yaml';
@@ -23,8 +24,8 @@ export const EXAMPLES = fileURLToPath(new URL('../examples/remediation/', import
 /** What the examples call the server. */
 export const INSTANCE = 'vpn1';
 
-export function readExample<T>(name: string): T {
-  return parse(readFileSync(join(EXAMPLES, name), 'utf8')) as T;
+export function readExample(name: string): unknown {
+  return parse(readFileSync(join(EXAMPLES, name), 'utf8'));
 }
 
 /** What of the example is changed. */
@@ -36,6 +37,8 @@ export interface ExporterConfig {
   };
   hooks: { rules: Record<string, unknown>[] };
 }
+
+const BUSY_MS = 500;
 
 /** Short enough to watch; the first cool-down, and what the others grow from. */
 export const COOLDOWN_SECONDS = 2;
@@ -108,7 +111,7 @@ export class GuardedExporter {
     this.folder = mkdtempSync(join(tmpdir(), 'rras-remediation-'));
     this.port = port;
     mkdirSync(this.storage, { mode: 0o700 });
-    const config = readExample<ExporterConfig>('rras-exporter.yml');
+    const config = readExample('rras-exporter.yml') as ExporterConfig;
     // Nothing leaves this machine, so that nothing needs TLS.
     delete config.web.config;
     delete config.web['listen-address'];
@@ -171,6 +174,15 @@ export class GuardedExporter {
     const started = performance.now();
     const { status, text } = await this.#send(path, body && JSON.stringify(body), token);
     return { ...(JSON.parse(text) as Envelope<T>), code: status, ms: performance.now() - started };
+  }
+
+  /** As `ask`, but again while the link is being dialled: some dial by themselves now and then, too. */
+  async askWhenFree<T>(path: string, body: object): Promise<ApiAnswer<T>> {
+    for (;;) {
+      const answer = await this.ask<T>(path, body);
+      if (answer.errorType !== 'busy') return answer;
+      await wait(BUSY_MS);
+    }
   }
 
   /** Delivers a body as Alertmanager does. */

@@ -109,7 +109,7 @@ export class RemediationLab {
 }
 
 function writeAlertmanagerConfig(folder: string, hookPort: number): void {
-  const config = readExample<AlertmanagerConfig>('alertmanager.yml');
+  const config = readExample('alertmanager.yml') as AlertmanagerConfig;
   for (const route of config.route.routes) {
     Object.assign(route, { group_wait: '1s', group_interval: '1s', repeat_interval: '1s' });
   }
@@ -120,7 +120,7 @@ function writeAlertmanagerConfig(folder: string, hookPort: number): void {
 }
 
 function writePrometheusConfig(folder: string, port: number, alertmanagerPort: number): void {
-  const config = readExample<PrometheusConfig>('prometheus.yml');
+  const config = readExample('prometheus.yml') as PrometheusConfig;
   config.global = { scrape_interval: '1s', scrape_timeout: '1s', evaluation_interval: '1s' };
   config.alerting.alertmanagers[0]!.static_configs[0]!.targets = [`127.0.0.1:${alertmanagerPort}`];
   for (const job of config.scrape_configs) {
@@ -128,7 +128,7 @@ function writePrometheusConfig(folder: string, port: number, alertmanagerPort: n
     job.static_configs[0]!.targets = [`127.0.0.1:${port}`];
   }
   writeFileSync(join(folder, 'prometheus.yml'), stringify(config));
-  const rules = readExample<Alerts>('alerts.yml');
+  const rules = readExample('alerts.yml') as Alerts;
   for (const rule of rules.groups.flatMap((group) => group.rules)) {
     if (rule.alert === 'RrasLinkDown') rule.for = '1s';
   }

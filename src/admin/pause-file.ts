@@ -46,6 +46,8 @@ export class PauseFile {
   #untilMs = Infinity;
   #persisted = true;
   #isThere = false;
+  /** A crash of the system might still take the file away. */
+  #nameIsDurable = false;
   #writing: Promise<unknown> = Promise.resolve();
 
   constructor({ folder, clock, logger, disk = nodeDisk }: PauseFileOptions) {
@@ -161,7 +163,8 @@ export class PauseFile {
     } finally {
       await file.close();
     }
-    if (how === 'create') await this.#disk.syncFolder(this.#folder);
+    if (!this.#nameIsDurable) await this.#disk.syncFolder(this.#folder);
+    this.#nameIsDurable = true;
   }
 }
 

@@ -248,7 +248,7 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
       known('reset', async (request, response, caller, backend) => {
         mustHave(caller, 'reset');
         mustCover(caller, request, backend);
-        noQuery(request);
+        refuseQuery(request);
         const { reason } = await bodyOf(request, reasonBody);
         const name = interfaceOf(request);
         const answer = await backend.reset(caller, name, reason, 'reset');
@@ -287,7 +287,7 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
         'pause',
         async (request, response, caller, backend) => {
           mustHave(caller, 'pause');
-          noQuery(request);
+          refuseQuery(request);
           const { reason, expiresIn } = await bodyOf(request, pauseBody);
           const seconds = typeof expiresIn === 'string' ? secondsOf(expiresIn, options) : expiresIn;
           return sendPause(response, await backend.pause(caller, reason, seconds), options);
@@ -300,7 +300,7 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
       '/api/v1/admin/resume',
       known('resume', async (request, response, caller, backend) => {
         mustHave(caller, 'pause');
-        noQuery(request);
+        refuseQuery(request);
         const { reason } = await bodyOf(request, reasonBody);
         return sendPause(response, await backend.resume(caller, reason), options);
       }),
@@ -309,7 +309,7 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
       'get',
       '/api/v1/admin/actions',
       known('actions', (request, response, caller, backend) => {
-        refuseServer(request.query);
+        refuseServer(request);
         const all = backend.actions(caller).map((record) => toObject(record, options));
         const sent = sendPage(request, response, all, newestFirst, 'descending');
         return Promise.resolve(sent ? 'execute' : 'invalid');
@@ -319,7 +319,7 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
       'get',
       '/api/v1/admin/actions/:id',
       known('actions', (request, response, caller, backend) => {
-        noQuery(request);
+        refuseQuery(request);
         const found = backend.action(caller, pathName(request, 'id'));
         if (!found) throw new Refusal(404, 'not_found', 'gone', 'there is no such action, or not any more');
         succeed(response, toObject(found, options));
@@ -331,7 +331,7 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
       '/api/v1/hooks/alertmanager',
       known('alertmanager', async (request, response, caller, backend) => {
         mustHave(caller, 'hook');
-        noQuery(request);
+        refuseQuery(request);
         const body = parseJson(await readBody(request, HOOK_BYTES));
         return sendDecisions(response, await backend.hook(caller, 'alertmanager', body), options);
       }),
@@ -354,7 +354,7 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
           leave();
           enter(response);
         }
-        noQuery(request);
+        refuseQuery(request);
         return sendDecisions(response, await backend.hook(caller, 'grafana', parseJson(bytes)), options);
       }),
     ],
@@ -447,8 +447,7 @@ function waitMsOf({ query: { wait = '0' } }: Request): number | undefined {
 
 /** The same, where it is taken, and nothing else. @throws Refusal */
 function waitOf(request: Request): number {
-  const { wait: _, ...others } = request.query;
-  refuseQuery(others);
+  refuseQuery(request, 'wait');
   const ms = waitMsOf(request);
   if (ms === undefined) {
     throw invalid(`wait: expected seconds from 0s to ${MAX_WAIT_MS / 1000}s, such as 30s`);
@@ -456,18 +455,14 @@ function waitOf(request: Request): number {
   return ms;
 }
 
-function noQuery(request: Request): void {
-  refuseQuery(request.query);
-}
-
-function refuseQuery(query: Readonly<Record<string, unknown>>): void {
-  refuseServer(query);
-  const [stray] = Object.keys(query);
+function refuseQuery(request: Request, ...known: readonly string[]): void {
+  refuseServer(request);
+  const stray = Object.keys(request.query).find((name) => !known.includes(name));
   if (stray !== undefined) throw invalid(`unknown parameter ${JSON.stringify(stray.slice(0, 100))}`);
 }
 
 /** None is configured. */
-function refuseServer(query: Readonly<Record<string, unknown>>): void {
+function refuseServer({ query }: Request): void {
   if (!Object.hasOwn(query, 'server')) return;
   throw new Refusal(404, 'not_found', 'gone', 'there is no server of that name');
 }
@@ -513,7 +508,7 @@ async function sendAnswer(
 ): Promise<void> {
   const { decision, action } = answer;
   if ((decision === 'execute' || decision === 'duplicate') && action) {
-    const now = (await backend.settled(action.id, waitMs)) ?? action;
+    const now = (waitMs > 0 ? await backend.settled(action.id, waitMs) : undefined) ?? action;
     const ended = now.outcome !== undefined;
     response.setHeader('Location', `/api/v1/admin/actions/${now.id}`);
     succeed(response, toObject(now, options), ended && waitMs > 0 ? 200 : 202);
@@ -564,10 +559,11 @@ function sendDecisions(response: Response, { alerts, retry }: HookAnswer, { clea
   };
   if (retry) {
     response.setHeader('Retry-After', String(RETRY_SECONDS));
-    const blocked = alerts.find(({ decision }) => decision === 'audit' || decision === 'gone');
-    const errorType = blocked?.decision === 'audit' ? 'audit' : 'rras_down';
-    refuse(response, 503, errorType, 'some alerts could not be decided: send them again', data);
-    return blocked?.decision ?? 'gone';
+    // An alert of which the target is gone asks for no retry: only that the server is.
+    const noAudit = alerts.some(({ decision }) => decision === 'audit');
+    const message = 'some alerts could not be decided: send them again';
+    refuse(response, 503, noAudit ? 'audit' : 'rras_down', message, data);
+    return noAudit ? 'audit' : 'gone';
   }
   succeed(response, data);
   return 'execute';

@@ -20,8 +20,9 @@ interface Operation {
   readonly id: string;
   readonly summary: string;
   readonly tag: 'snapshot' | 'actions' | 'hooks';
-  readonly body?: z.ZodType | 'alertmanager' | 'grafana';
-  readonly answer: z.ZodType;
+  readonly body?: SchemaName;
+  /** null: the document itself, which has no envelope. */
+  readonly answer: SchemaName | null;
   /** The answer comes in pages. */
   readonly paged?: true;
   /** Refusals, beside those that every route of its kind has. */
@@ -30,13 +31,31 @@ interface Operation {
   readonly acts?: true;
 }
 
+/** Bodies, answers and what lists are made of, under the names that programs made of the document will have. */
+const SCHEMAS = {
+  Status: statusObject,
+  Connection: connectionObject,
+  Interface: interfaceObject,
+  Action: actionObject,
+  Pause: pauseObject,
+  Reset: resetObject,
+  AlertDecisions: hookObject,
+  ReconnectRequest: reconnectBody,
+  DisconnectRequest: disconnectBody,
+  EndpointRequest: endpointBody,
+  PauseRequest: pauseBody,
+  ReasonRequest: reasonBody,
+} as const;
+const HOOK_SCHEMAS = { alertmanager: 'AlertmanagerNotification', grafana: 'GrafanaNotification' } as const;
+type HookName = keyof typeof HOOK_SCHEMAS;
+type SchemaName = keyof typeof SCHEMAS | (typeof HOOK_SCHEMAS)[HookName];
 const STATUSES = {
   400: 'The request is malformed; `error` says where.',
   401: 'No valid token or client certificate.',
   403: 'The caller may not do this, or the policy does not allow it.',
   404: 'There is no such thing, or the admin API is off.',
   405: 'The method is not allowed here.',
-  409: 'Not now: `errorType` is cooldown, busy, breaker, min_healthy or gone.',
+  409: 'Not now, or not any more: `errorType` is cooldown, busy, breaker, min_healthy or gone.',
   413: 'The body is too long.',
   415: 'The body must be uncompressed JSON.',
   422: 'The idempotency key was used for another request.',
@@ -44,7 +63,7 @@ const STATUSES = {
   503: 'Not at present: `errorType` is audit, paused, rras_down or busy.',
 } as const;
 
-const ACTION_STATUSES = [404, 409, 422] as const;
+const ACTION_STATUSES = [409, 422] as const;
 
 export const OPERATIONS: readonly Operation[] = [
   {
@@ -53,7 +72,7 @@ export const OPERATIONS: readonly Operation[] = [
     id: 'getStatus',
     summary: 'The state of the server and of what is read of it.',
     tag: 'snapshot',
-    answer: statusObject,
+    answer: 'Status',
   },
   {
     method: 'get',
@@ -61,7 +80,7 @@ export const OPERATIONS: readonly Operation[] = [
     id: 'listConnections',
     summary: 'The connections that are shown one by one, in the order of their ids.',
     tag: 'snapshot',
-    answer: connectionObject,
+    answer: 'Connection',
     paged: true,
   },
   {
@@ -70,8 +89,16 @@ export const OPERATIONS: readonly Operation[] = [
     id: 'listInterfaces',
     summary: 'The interfaces, in the order of their names.',
     tag: 'snapshot',
-    answer: interfaceObject,
+    answer: 'Interface',
     paged: true,
+  },
+  {
+    method: 'get',
+    path: '/api/v1/openapi.json',
+    id: 'getOpenApi',
+    summary: 'This document.',
+    tag: 'snapshot',
+    answer: null,
   },
   {
     method: 'post',
@@ -79,8 +106,8 @@ export const OPERATIONS: readonly Operation[] = [
     id: 'reconnectInterface',
     summary: 'Dial a demand-dial interface that is not connected, and verify that it is.',
     tag: 'actions',
-    body: reconnectBody,
-    answer: actionObject,
+    body: 'ReconnectRequest',
+    answer: 'Action',
     statuses: ACTION_STATUSES,
     acts: true,
   },
@@ -90,8 +117,8 @@ export const OPERATIONS: readonly Operation[] = [
     id: 'disconnectInterface',
     summary: 'Hang up a demand-dial interface.',
     tag: 'actions',
-    body: disconnectBody,
-    answer: actionObject,
+    body: 'DisconnectRequest',
+    answer: 'Action',
     statuses: ACTION_STATUSES,
     acts: true,
   },
@@ -101,9 +128,8 @@ export const OPERATIONS: readonly Operation[] = [
     id: 'resetInterface',
     summary: 'Close the breaker of an interface and end its cool-down.',
     tag: 'actions',
-    body: reasonBody,
-    answer: resetObject,
-    statuses: [404],
+    body: 'ReasonRequest',
+    answer: 'Reset',
   },
   {
     method: 'post',
@@ -111,8 +137,8 @@ export const OPERATIONS: readonly Operation[] = [
     id: 'moveConnection',
     summary: 'Move the outer addresses of an IKEv2 connection (MOBIKE).',
     tag: 'actions',
-    body: endpointBody,
-    answer: actionObject,
+    body: 'EndpointRequest',
+    answer: 'Action',
     statuses: ACTION_STATUSES,
     acts: true,
   },
@@ -122,8 +148,8 @@ export const OPERATIONS: readonly Operation[] = [
     id: 'hangUpConnection',
     summary: 'Hang up a connection.',
     tag: 'actions',
-    body: disconnectBody,
-    answer: actionObject,
+    body: 'DisconnectRequest',
+    answer: 'Action',
     statuses: ACTION_STATUSES,
     acts: true,
   },
@@ -133,8 +159,8 @@ export const OPERATIONS: readonly Operation[] = [
     id: 'pauseActions',
     summary: 'Stop all actions, until they are resumed or the time is up.',
     tag: 'actions',
-    body: pauseBody,
-    answer: pauseObject,
+    body: 'PauseRequest',
+    answer: 'Pause',
   },
   {
     method: 'post',
@@ -142,8 +168,8 @@ export const OPERATIONS: readonly Operation[] = [
     id: 'resumeActions',
     summary: 'Allow actions again.',
     tag: 'actions',
-    body: reasonBody,
-    answer: pauseObject,
+    body: 'ReasonRequest',
+    answer: 'Pause',
   },
   {
     method: 'get',
@@ -151,7 +177,7 @@ export const OPERATIONS: readonly Operation[] = [
     id: 'listActions',
     summary: 'What was asked, decided, done and verified, newest first.',
     tag: 'actions',
-    answer: actionObject,
+    answer: 'Action',
     paged: true,
   },
   {
@@ -160,8 +186,8 @@ export const OPERATIONS: readonly Operation[] = [
     id: 'getAction',
     summary: 'One action.',
     tag: 'actions',
-    answer: actionObject,
-    statuses: [404],
+    answer: 'Action',
+    statuses: [400],
   },
   {
     method: 'post',
@@ -169,8 +195,8 @@ export const OPERATIONS: readonly Operation[] = [
     id: 'receiveAlertmanager',
     summary: 'A notification of Alertmanager (webhook version 4).',
     tag: 'hooks',
-    body: 'alertmanager',
-    answer: hookObject,
+    body: HOOK_SCHEMAS.alertmanager,
+    answer: 'AlertDecisions',
   },
   {
     method: 'post',
@@ -178,22 +204,22 @@ export const OPERATIONS: readonly Operation[] = [
     id: 'receiveGrafana',
     summary: 'A notification of Grafana alerting, signed or with a token.',
     tag: 'hooks',
-    body: 'grafana',
-    answer: hookObject,
+    body: HOOK_SCHEMAS.grafana,
+    answer: 'AlertDecisions',
   },
 ];
 
 export interface OpenApiOptions {
   readonly version: string;
   /** Schemas of the bodies of the hooks. */
-  readonly hooks: Readonly<Record<'alertmanager' | 'grafana', z.ZodType>>;
+  readonly hooks: Readonly<Record<HookName, z.ZodType>>;
 }
 
 /** The document as plain data. */
 export function openApiDocument({ version, hooks }: OpenApiOptions): object {
   const paths: Record<string, Record<string, object>> = {};
   for (const operation of OPERATIONS) {
-    (paths[operation.path] ??= {})[operation.method] = describe(operation, hooks);
+    (paths[operation.path] ??= {})[operation.method] = describe(operation);
   }
   return {
     openapi: '3.1.0',
@@ -201,7 +227,8 @@ export function openApiDocument({ version, hooks }: OpenApiOptions): object {
       title: 'RRAS Exporter',
       version,
       description:
-        'State of an RRAS server, and guarded actions on it. Every answer has the envelope of the Prometheus API.',
+        'State of an RRAS server, and guarded actions on it. Every answer has the envelope of the Prometheus API. ' +
+        'Where the web configuration asks for a name and a password, so does what is tagged `snapshot`.',
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     tags: [
@@ -211,6 +238,23 @@ export function openApiDocument({ version, hooks }: OpenApiOptions): object {
     ],
     paths,
     components: {
+      schemas: {
+        ...Object.fromEntries(
+          Object.entries(SCHEMAS).map(([name, type]) => [
+            name,
+            schema(type, name.endsWith('Request') ? 'input' : 'output'),
+          ]),
+        ),
+        [HOOK_SCHEMAS.alertmanager]: schema(hooks.alertmanager, 'input'),
+        [HOOK_SCHEMAS.grafana]: schema(hooks.grafana, 'input'),
+        Refusal: REFUSAL,
+      },
+      headers: {
+        RetryAfter: {
+          description: 'Seconds after which it may be worth asking again, where that is known.',
+          schema: { type: 'integer', minimum: 1 },
+        },
+      },
       securitySchemes: {
         token: { type: 'http', scheme: 'bearer', description: 'Made by `rras-exporter token NAME`.' },
         certificate: { type: 'mutualTLS', description: 'A client certificate that the configuration lists.' },
@@ -225,7 +269,7 @@ export function openApiDocument({ version, hooks }: OpenApiOptions): object {
   };
 }
 
-function describe(operation: Operation, hooks: OpenApiOptions['hooks']): object {
+function describe(operation: Operation): object {
   const { id, summary, tag, body, answer, paged, acts, path, method, statuses = [] } = operation;
   const own = tag !== 'snapshot';
   const refusals = [
@@ -235,64 +279,75 @@ function describe(operation: Operation, hooks: OpenApiOptions['hooks']): object 
     405 as const,
     ...statuses,
   ];
-  const data = schema(answer, 'output');
-  const success = envelope(
-    paged
-      ? {
-          type: 'object',
-          properties: { items: { type: 'array', items: data }, nextCursor: { type: 'string' } },
-          required: ['items'],
-        }
-      : data,
-  );
-  const ok = { description: 'Done.', content: { 'application/json': { schema: success } } };
+  const signed = body === HOOK_SCHEMAS.grafana;
+  const ok = {
+    description: 'Done.',
+    content: json(answer === null ? { type: 'object' } : success(answer, paged)),
+  };
+  const location = { Location: { schema: { type: 'string' }, description: 'The action.' } };
   return {
     operationId: id,
     summary,
     tags: [tag],
     ...(own && {
-      security: [{ token: [] }, { certificate: [] }, ...(body === 'grafana' ? [{ grafana: [] }] : [])],
+      security: [{ token: [] }, { certificate: [] }, ...(signed ? [{ grafana: [] }] : [])],
     }),
     parameters: parametersOf(path, paged === true, acts === true),
-    ...(body && {
-      requestBody: {
-        required: true,
-        content: {
-          'application/json': { schema: schema(typeof body === 'string' ? hooks[body] : body, 'input') },
-        },
-      },
-    }),
+    ...(body && { requestBody: { required: true, content: json(reference(body)) } }),
     responses: {
-      200: acts ? { ...ok, description: 'Nothing was to be done, or with `wait`: it has ended.' } : ok,
+      200: acts
+        ? {
+            description: 'Nothing was to be done, or with `wait`: it has ended.',
+            headers: location,
+            content: ok.content,
+          }
+        : ok,
       ...(acts && {
         202: {
           description: 'It is under way; the list of actions tells how it goes.',
-          headers: { Location: { schema: { type: 'string' }, description: 'The action.' } },
+          headers: location,
           content: ok.content,
         },
       }),
-      ...Object.fromEntries(
-        [...new Set(refusals)].map((status) => [
-          status,
-          { description: STATUSES[status], content: { 'application/json': { schema: REFUSAL } } },
-        ]),
-      ),
+      ...Object.fromEntries([...new Set(refusals)].map((status) => [status, refusal(status)])),
     },
   };
 }
 
+const HEADERS: Readonly<Partial<Record<keyof typeof STATUSES, object>>> = {
+  401: { 'WWW-Authenticate': { schema: { type: 'string' }, description: 'Bearer.' } },
+  405: { Allow: { schema: { type: 'string' }, description: 'What is allowed.' } },
+  409: { 'Retry-After': { $ref: '#/components/headers/RetryAfter' } },
+  429: { 'Retry-After': { $ref: '#/components/headers/RetryAfter' } },
+  503: { 'Retry-After': { $ref: '#/components/headers/RetryAfter' } },
+};
+
+const refusal = (status: keyof typeof STATUSES): object => ({
+  description: STATUSES[status],
+  ...(HEADERS[status] && { headers: HEADERS[status] }),
+  content: json({ $ref: '#/components/schemas/Refusal' }),
+});
+
+const PATH_PARAMETERS: Readonly<Record<string, { readonly description: string; readonly pattern?: string }>> =
+  {
+    name: { description: 'Name of an interface, as the label `interface` has it; percent-encoded.' },
+    connection: {
+      description: 'Id of a connection, as the label `connection` has it.',
+      pattern: '^[0-9a-f]{16}$',
+    },
+    id: { description: 'Id of an action.' },
+  };
+
 function parametersOf(path: string, paged: boolean, acts: boolean): object[] {
-  const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
-    name,
-    in: 'path',
-    required: true,
-    schema: { type: 'string' },
-  }));
   const text = (name: string, where: string, description: string, pattern?: string): object => ({
     name,
     in: where,
     description,
     schema: { type: 'string', ...(pattern && { pattern }) },
+  });
+  const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => {
+    const { description = '', pattern } = PATH_PARAMETERS[name] ?? {};
+    return { ...text(name, 'path', description, pattern), required: true };
   });
   return [
     ...inPath,
@@ -309,28 +364,52 @@ function parametersOf(path: string, paged: boolean, acts: boolean): object[] {
       : []),
     ...(acts
       ? [
-          text('wait', 'query', 'Answer when the action has ended, or after so long.', '^\\d{1,3}s?$'),
-          text('Idempotency-Key', 'header', 'The same request with the same key is carried out once.'),
+          text(
+            'wait',
+            'query',
+            'Answer when the action has ended, or after so many seconds, 120 at the most, such as 30s.',
+            '^\\d{1,3}s?$',
+          ),
+          text(
+            'Idempotency-Key',
+            'header',
+            'The same request with the same key is carried out once in 24 hours.',
+            '^[\\x21-\\x7e]{1,255}$',
+          ),
         ]
       : []),
   ];
 }
 
-const envelope = (data: object): object => ({
-  type: 'object',
-  properties: { status: { const: 'success' }, data },
-  required: ['status', 'data'],
-});
+const json = (schemaOf: object): object => ({ 'application/json': { schema: schemaOf } });
+const reference = (name: SchemaName): object => ({ $ref: `#/components/schemas/${name}` });
+
+function success(answer: SchemaName, paged?: true): object {
+  const data = reference(answer);
+  const page = {
+    type: 'object',
+    properties: { items: { type: 'array', items: data }, nextCursor: { type: 'string' } },
+    required: ['items'],
+    additionalProperties: false,
+  };
+  return {
+    type: 'object',
+    properties: { status: { const: 'success' }, data: paged ? page : data },
+    required: ['status', 'data'],
+    additionalProperties: false,
+  };
+}
 
 const REFUSAL = {
   type: 'object',
   properties: {
     status: { const: 'error' },
-    errorType: { type: 'string' },
-    error: { type: 'string' },
-    data: {},
+    errorType: { type: 'string', description: 'For programs.' },
+    error: { type: 'string', description: 'For people.' },
+    data: { description: 'What is known all the same, such as the action as it was refused.' },
   },
   required: ['status', 'errorType', 'error'],
+  additionalProperties: false,
 };
 
 function schema(type: z.ZodType, io: 'input' | 'output'): object {

@@ -10,8 +10,10 @@ import type { Duplex } from 'node:stream';
 import type { Server as TlsServer, TLSSocket } from 'node:tls';
 import { createServer as createTlsServer } from 'node:tls';
 import type { Logger } from '../model/logger.ts';
+import type { ClientRules } from './client-certificates.ts';
 import { refusalOf, rememberClient } from './client-certificates.ts';
 import type { TlsMaterial } from './tls-material.ts';
+import type { TlsConfig } from './web-config-schema.ts';
 
 const HANDSHAKE_TIMEOUT_MS = 5_000;
 
@@ -63,16 +65,24 @@ function createEngine(
       return;
     }
     rememberClient(socket, rules);
-    rulesOf.set(socket, rules.id);
+    rulesOf.set(socket, rules);
     accept(socket);
   });
   return engine;
 }
 
-const rulesOf = new WeakMap<Duplex, string>();
+const rulesOf = new WeakMap<Duplex, ClientRules>();
 
-/** True if the connection was let in by rules that no longer hold: whom they let in may be shut out by now. */
-export function isOutdated(socket: Duplex, { rules }: TlsMaterial): boolean {
-  const id = rulesOf.get(socket);
-  return id !== undefined && id !== rules.id;
+/**
+ * True if the connection was let in by rules that no longer hold: whom they let in may be shut out by now. `material` is
+ * asked for only if a certificate has or had a say in it.
+ */
+export async function isOutdated(
+  socket: Duplex,
+  config: TlsConfig,
+  material: () => Promise<TlsMaterial>,
+): Promise<boolean> {
+  const letIn = rulesOf.get(socket);
+  if (!letIn || (letIn.auth === 'NoClientCert' && config.clientAuth === 'NoClientCert')) return false;
+  return letIn.id !== (await material()).rules.id;
 }

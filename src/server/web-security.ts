@@ -117,8 +117,9 @@ class FileWebSecurity implements WebSecurity {
   };
 
   async #guard(request: IncomingMessage, response: ServerResponse, handler: RequestListener): Promise<void> {
-    if (!(await this.#configFor(request, response))) return;
-    if (this.tls && (await this.#isShutOut(request))) {
+    const config = await this.#configFor(request, response);
+    if (!config) return;
+    if (await this.#isShutOut(request, config)) {
       // As if it had been closed while it was idle: clients then connect anew, and are judged by today's rules.
       request.socket.destroy();
       return;
@@ -126,9 +127,9 @@ class FileWebSecurity implements WebSecurity {
     handler(request, response);
   }
 
-  async #isShutOut(request: IncomingMessage): Promise<boolean> {
+  async #isShutOut({ socket }: IncomingMessage, { tls }: WebConfig): Promise<boolean> {
     try {
-      return isOutdated(request.socket, await this.#source.tls());
+      return tls !== null && (await isOutdated(socket, tls, () => this.#source.tls()));
     } catch {
       // New connections are refused; one that is there goes on by the rules that let it in, as in the toolkit.
       return false;

@@ -807,24 +807,13 @@ describe('A5 D2 kill -9', () => {
 
   /** Opens, and has one action succeed and one fail. May end before, as its life may. */
   async function act(life: Life): Promise<void> {
-    const dead = async <T>(doing: Promise<T>): Promise<T | undefined> => {
-      const done = await Promise.race([doing.catch(() => undefined), isOver(life)]);
-      return done;
-    };
-    await dead(life.open());
+    await life.alive(life.open().catch(() => undefined));
     if (life.disk.isDead) return;
-    await dead(life.request('Site-A', { idempotency: { key: 'k', body: '{}' } }));
+    await life.alive(life.request('Site-A', { idempotency: { key: 'k', body: '{}' } }));
     if (life.disk.isDead) return;
     await life.pass(10_000);
-    await dead(life.deliver(alerts));
+    await life.alive(life.deliver(alerts));
     await life.pass(10_000);
-  }
-
-  /** Resolves when whoever waits for a dead process has waited long enough. */
-  async function isOver(life: Life): Promise<undefined> {
-    for (let turns = 0; turns < 1000 && !life.disk.isDead; turns += 1) await settle();
-    for (let turns = 0; turns < 10; turns += 1) await settle();
-    return undefined;
   }
 
   function start() {
@@ -952,7 +941,7 @@ describe('A5 D2 kill -9', () => {
         const { world, disk } = await dying();
         const second = Life.create(world, { config, disk });
         disk.diesAtStep = step;
-        await Promise.race([second.open().catch(() => undefined), isOver(second)]);
+        await second.alive(second.open().catch(() => undefined));
         const third = await second.next(loss);
         expect(await third.verify()).toMatchObject({ ok: true });
         const lines = await third.lines();

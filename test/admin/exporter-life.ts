@@ -221,6 +221,18 @@ export class Life {
     await settle();
   }
 
+  /** What comes of it; undefined if that is never, because the life ended before. */
+  alive<T>(doing: Promise<T>): Promise<T | undefined> {
+    return Promise.race([doing, this.#over()]);
+  }
+
+  async #over(): Promise<undefined> {
+    // Far more turns of the loop than anything takes that waits for no time to pass.
+    for (let turns = 0; turns < 200 && !this.disk.isDead; turns += 1) await settle();
+    await settle();
+    return undefined;
+  }
+
   /** What stands in the audit log. */
   async lines(disk = this.disk): Promise<AuditLine[]> {
     const lines: AuditLine[] = [];

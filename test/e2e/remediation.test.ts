@@ -80,6 +80,7 @@ function notification(...alerts: readonly FiringAlert[]): string {
         labels,
         annotations: {
           summary: `The link ${interfaceName} of ${INSTANCE} is down.`,
+          description: 'It has been down for a minute.',
           runbook_url: 'https://wiki.example.net/runbooks/RrasLinkDown',
         },
         startsAt,
@@ -179,7 +180,6 @@ describe.concurrent('repairs', () => {
           );
           expect(exporter.intents(LISBOA)).toHaveLength(1);
           expect(exporter.audit().filter(({ actionId }) => actionId === intent!.actionId)).toHaveLength(2);
-          expect(await exporter.verifyAudit()).toContain('the audit log is whole');
         },
         TEST_MS,
       );
@@ -199,7 +199,6 @@ describe.concurrent('repairs', () => {
           // One alert: a link on demand that is being dialled has not recovered.
           expect(second!.alert).toEqual(first!.alert);
           expect(await isUp(LODZ)()).toBe(true);
-          expect(await exporter.verifyAudit()).toContain('the audit log is whole');
         },
         TEST_MS,
       );
@@ -236,15 +235,17 @@ describe.concurrent('repairs', () => {
           expect(exporter.intents(MADRID)).toHaveLength(3);
 
           const asked = { reason: 'the name server is mended' };
-          expect(await exporter.ask(reconnect(MADRID), asked)).toMatchObject({
+          expect(await exporter.askWhenFree(reconnect(MADRID), asked)).toMatchObject({
             code: 409,
             errorType: 'breaker',
           });
           const forced = { ...asked, override: ['breaker', 'cooldown'] };
-          const passed = await exporter.ask<ApiAction>(`${reconnect(MADRID)}?wait=60s`, forced);
+          const passed = await exporter.askWhenFree<ApiAction>(`${reconnect(MADRID)}?wait=60s`, forced);
           expect(passed).toMatchObject({ code: 200, data: { state: 'failed', actor: 'on-call' } });
           expect(exporter.intents(MADRID).at(-1)).toMatchObject({ override: ['breaker', 'cooldown'] });
-          expect(await exporter.ask(reconnect(MADRID), asked)).toMatchObject({ errorType: 'breaker' });
+          expect(await exporter.askWhenFree(reconnect(MADRID), asked)).toMatchObject({
+            errorType: 'breaker',
+          });
 
           expect(await exporter.ask(reset(MADRID), asked)).toMatchObject({ code: 200 });
           const open = async (): Promise<number | undefined> =>
@@ -253,7 +254,7 @@ describe.concurrent('repairs', () => {
           await until('nobody is called any more', hasResolved('RrasPersonNeeded', MADRID), WITHIN_MS);
           // The alert goes on, but its attempts are used up.
           expect(exporter.intents(MADRID)).toHaveLength(4);
-          const answer = await exporter.ask<ApiAction>(reconnect(MADRID), asked);
+          const answer = await exporter.askWhenFree<ApiAction>(reconnect(MADRID), asked);
           expect(answer).toMatchObject({ code: 202, data: { decision: 'execute' } });
           await ended(exporter, answer.data.id);
           expect(exporter.intents(MADRID)).toHaveLength(5);
@@ -261,7 +262,7 @@ describe.concurrent('repairs', () => {
         TEST_MS,
       );
 
-      test('A3 is never dialled without an intent in the audit log', async () => {
+      test('A3 is never dialled without an intent in the audit log, which is whole', { concurrent: false }, async () => {
         expect(await dials(lab.exporter)).toBe(lab.exporter.intents().length);
         expect(lab.exporter.outcomes()).not.toContain(undefined);
         expect(await lab.exporter.verifyAudit()).toContain('the audit log is whole');

@@ -8,6 +8,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { connect } from 'node:net';
+import { inspect } from 'node:util';
 import type { AuditLine } from '../../src/admin/audit-file.ts';
 import { scanFolder } from '../../src/admin/audit-file.ts';
 import { covers } from '../../src/admin/access.ts';
@@ -138,6 +139,8 @@ export class AdminSite {
   readonly listener: Listener;
   readonly #self: SelfMetrics;
   readonly #folder: WebConfigFolder | undefined;
+  /** All that was said to clients. */
+  readonly #said: string[] = [];
 
   private constructor(parts: Parts) {
     this.world = parts.world;
@@ -151,7 +154,7 @@ export class AdminSite {
   }
 
   static async open(options: AdminSiteOptions = {}): Promise<AdminSite> {
-    const { through = (backend) => backend, isOff = false, web } = options;
+    const { through = (given: AdminBackend) => given, isOff = false, web } = options;
     const world = new SimulatedWorld(options.world);
     const { clock } = world;
     const disk = new FakeDisk();
@@ -163,11 +166,10 @@ export class AdminSite {
       };
     const logger = { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
     const self = new SelfMetrics({ version: '1.2.3', simulated: true, startedAtSeconds: 0, process: false });
-    let service: AdminService | undefined;
-    const metrics = self.admin({ paused: () => service?.paused.paused ?? false, breakers: () => [] });
+    const metrics = self.admin({ paused: () => service.paused.paused, breakers: () => [] });
     const tokens = CALLERS.map((grant) => ({ ...grant, sha256: sha256Of(tokenOf(grant.name)) }));
     const { hooks, ...config } = options.config ?? {};
-    service = await openAdminService({
+    const service: AdminService = await openAdminService({
       config: configOf({
         tokens,
         ...config,
@@ -289,6 +291,7 @@ export class AdminSite {
   /** `path` goes onto the wire as it is. Rejects if there is no answer, or one that the OpenAPI document does not have. */
   async send(method: string, path: string, asked: Asked = {}): Promise<AdminAnswer> {
     const answer = await this.#exchange(method, path, asked);
+    this.#said.push(JSON.stringify(answer.headers), answer.text);
     if (asked.unchecked !== true) {
       const objection = this.document.objectionTo(method, path, answer);
       if (objection !== undefined) throw new Error(objection);
@@ -402,6 +405,23 @@ export class AdminSite {
     const lines: AuditLine[] = [];
     await scanFolder(this.disk, FOLDER, (line) => lines.push(line));
     return lines;
+  }
+
+  /** What has got out of a secret, if anything has: a token, its hash, or the secret of Grafana. */
+  async leaks(): Promise<string[]> {
+    const outputs = [
+      ...this.#said,
+      ...this.log.map(({ message, fields }) => `${message} ${inspect(fields, { depth: 10 })}`),
+      JSON.stringify(await this.audit()),
+      await this.#self.text(),
+    ];
+    const secrets = CALLERS.flatMap(({ name }) => [tokenOf(name), sha256Of(tokenOf(name))]);
+    return outputs.filter((text) => [...secrets, GRAFANA_SECRET].some((secret) => text.includes(secret)));
+  }
+
+  /** What the routes were counted as, by route and decision. */
+  async counts(): Promise<Readonly<Record<string, number>>> {
+    return (await this.metrics()).values('rras_admin_requests_total') ?? {};
   }
 
   async close(): Promise<void> {

@@ -375,6 +375,16 @@ describe('a change on disk', () => {
     agent.destroy();
   });
 
+  test('that asks for certificates ends connections that came without one', async () => {
+    const site = await open(TLS);
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    expect((await site.get('/', { agent })).status).toBe(200);
+    site.write(VERIFIED);
+    await shut(site, '/', { agent });
+    expect((await site.get('/', { client: site.folder.client() })).status).toBe(200);
+    agent.destroy();
+  });
+
   test('of the versions decides on the next connection', async () => {
     const site = await open(`${TLS}  max_version: TLS12\n`);
     expect((await site.get()).protocol).toBe('TLSv1.2');

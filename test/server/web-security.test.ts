@@ -139,8 +139,10 @@ describe('a user', () => {
 });
 
 describe('A6 guesses', () => {
-  test('200 at once leave the event loop alone, and those who are known get in meanwhile', async () => {
-    const site = await open(users(['alice', hash('alice123', 10)]));
+  // Other programs can hold the loop up for a moment; bcrypt on it would each time, at this cost for longer than allowed.
+  const retry = 3;
+  test('200 at once leave the event loop alone, and those who are known get in', { retry }, async () => {
+    const site = await open(users(['alice', hash('alice123', 11)]));
     const alice = { user: 'alice', password: 'alice123' };
     expect((await site.get('/', alice)).status).toBe(200);
     const delay = monitorEventLoopDelay({ resolution: 5 });

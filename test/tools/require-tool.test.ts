@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
-import { findTool } from './require-tool.ts';
+import { findTool } from './find-tool.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'rras-exporter-tools-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -28,7 +28,9 @@ describe('findTool', () => {
 describe('requireTool', () => {
   const project = fileURLToPath(new URL('../../', import.meta.url));
   symlinkSync(join(project, 'node_modules'), join(folder, 'node_modules'), 'junction');
-  copyFileSync(join(project, 'test/tools/require-tool.ts'), join(folder, 'require-tool.ts'));
+  for (const name of ['require-tool.ts', 'find-tool.ts']) {
+    copyFileSync(join(project, 'test/tools', name), join(folder, name));
+  }
 
   /** Runs vitest on a suite of two tests for the tool. */
   async function report(tool: string, ci: boolean) {

@@ -80,7 +80,8 @@ export interface SimulatedServer extends RrasApi {
   liveSessions(atMs?: number): TrueSession[];
   /**
    * What all sessions moved between two moments of monotonicMs, by tunnel and role: those that began or ended in
-   * between count too, up to their last byte. Rows without a session are left out.
+   * between count too, up to their last byte. Rows without a session are left out. A moment takes in all that is
+   * commanded in its millisecond, so that no figure changes any more once both moments are over.
    */
   trafficBetween(fromMs: number, toMs: number): TrueTraffic[];
   /** The demand-dial interfaces' states. */

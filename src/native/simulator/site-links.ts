@@ -76,7 +76,11 @@ export interface DialFaults {
   readonly refusal?: number;
 }
 
-/** A commanded dial: it takes the place of whatever was scheduled from `fromMs` until `endMs`. */
+/**
+ * A commanded dial: it takes the place of whatever was scheduled from `fromMs` until `endMs`. Times are whole
+ * milliseconds, and several commands may share one: what had come to be before the dial stays, and what it had kept from
+ * coming does not come when it is hung up.
+ */
 interface Dial {
   readonly fromMs: number;
   /** When it connects or fails; Infinity: never. */
@@ -85,6 +89,8 @@ interface Dial {
   readonly error: number;
   /** End of its session, or of the failed dial; exclusive. */
   endMs: number;
+  /** Scheduled sessions that were to start after `fromMs` do not come to be, up to this moment; inclusive. */
+  barsUntilMs: number;
   /** Number of its session among those of the link. */
   readonly index: number;
   session: Session | null;
@@ -172,11 +178,13 @@ export class SiteLink {
     const error = this.#failures < this.#failuresAhead() ? this.#dialError() : 0;
     this.#failures = error === 0 ? 0 : this.#failures + 1;
     const answerMs = timeMs + dialMs;
+    const endMs = error === 0 ? this.#endOfDialled(answerMs) : answerMs;
     this.#dials.push({
       fromMs: timeMs,
       answerMs,
       error,
-      endMs: error === 0 ? this.#endOfDialled(answerMs) : answerMs,
+      endMs,
+      barsUntilMs: endMs - 1,
       index: COMMANDED + this.#dials.length,
       session: null,
       failuresBefore,
@@ -192,6 +200,7 @@ export class SiteLink {
     const dial = this.#dialAt(timeMs);
     if (dial) {
       dial.endMs = timeMs;
+      dial.barsUntilMs = timeMs;
       dial.session = null;
       // An attempt that was cancelled has neither worked nor failed.
       if (timeMs < dial.answerMs) this.#failures = dial.failuresBefore;
@@ -249,7 +258,7 @@ export class SiteLink {
       this.timeline && to > from ? this.timeline.indexAt(to) - this.timeline.indexAt(from) : 0;
     let calls = scheduled(sinceMs, timeMs);
     for (const dial of this.#dials) {
-      if (dial.fromMs <= timeMs) calls -= scheduled(dial.fromMs - 1, Math.min(dial.endMs - 1, timeMs));
+      if (dial.fromMs <= timeMs) calls -= scheduled(dial.fromMs, Math.min(dial.barsUntilMs, timeMs));
       if (hasSession(dial) && dial.answerMs <= timeMs) calls += 1;
     }
     return calls;
@@ -324,7 +333,7 @@ export class SiteLink {
   #isSuppressed(index: number): boolean {
     if (this.#dials.length === 0) return false;
     const startMs = this.timeline!.startOf(index);
-    return this.#dialAt(startMs) !== undefined;
+    return this.#dials.some(({ fromMs, barsUntilMs }) => fromMs < startMs && startMs <= barsUntilMs);
   }
 
   #sessionOf(index: number): Session {

@@ -307,13 +307,51 @@ describe('a move', () => {
 
 describe('truth', () => {
   const keyOf = (s: TrueSession): string => `${s.handle} ${s.startMs} ${s.guid}`;
-  const command = fc.record({
+  const userOf = (link: string): string => link.toLowerCase().replaceAll(' ', '-');
+  interface Command {
+    readonly waitMs: number;
+    /** The wait ends as the link's own session starts, if one does in that time. */
+    readonly toStart?: boolean;
+    readonly what: 'dial' | 'hang_up' | 'port' | 'move' | 'none';
+    readonly which: number;
+    readonly dialMs?: number | undefined;
+    readonly failures?: number | undefined;
+  }
+  const command: fc.Arbitrary<Command> = fc.record({
     waitMs: fc.integer({ min: 0, max: 12_000 }),
+    toStart: fc.boolean(),
     what: fc.constantFrom('dial', 'dial', 'hang_up', 'port', 'move', 'none'),
     which: fc.nat(3),
     dialMs: fc.constantFrom(undefined, undefined, 100, 20_000, Infinity),
     failures: fc.constantFrom(undefined, 0, 1, Infinity),
   });
+  const examples: ['flapping', number, Command[]][] = [
+    // Sessions end before any time has passed.
+    ['flapping', 1, [{ waitMs: 0, what: 'hang_up', which: 0 }]],
+    ['flapping', 1, [{ waitMs: 0, what: 'port', which: 0 }]],
+    // A session ends in the millisecond of its start, and the link is dialled in the same one.
+    [
+      'flapping',
+      1,
+      [
+        { waitMs: 120_000, toStart: true, what: 'hang_up', which: 1 },
+        { waitMs: 0, what: 'dial', which: 1 },
+        { waitMs: 12_000, what: 'none', which: 1 },
+      ],
+    ],
+    // A dial is hung up as the link's own session would have started.
+    [
+      'flapping',
+      1,
+      [
+        { waitMs: 120_000, toStart: true, what: 'hang_up', which: 1 },
+        { waitMs: 1, what: 'dial', which: 1, dialMs: Infinity },
+        { waitMs: 120_000, toStart: true, what: 'hang_up', which: 1 },
+        { waitMs: 0, what: 'dial', which: 1 },
+        { waitMs: 12_000, what: 'none', which: 1 },
+      ],
+    ],
+  ];
 
   it('stays exact under any commands: what was seen adds up, and no moment changes afterwards', async () => {
     let commanded = 0;
@@ -325,6 +363,7 @@ describe('truth', () => {
         async (scenario, seed, commands) => {
           const { clock, sim, handle } = await start({ scenario, seed });
           const links = sim.links().map(({ name }) => name);
+          const uncommanded = createSimulator({ scenario, seed, clock });
           const from = clock.monotonicMs();
           let before = new Map(sim.liveSessions().map((s) => [keyOf(s), s]));
           const seen = { started: 0, ended: 0, received: 0, switchovers: 0 };
@@ -352,8 +391,16 @@ describe('truth', () => {
             const sites = [...now.values()].filter(({ role }) => role === 'site').length;
             expect(sim.links().filter(({ state }) => state === 'connected')).toHaveLength(sites);
           };
-          for (const { waitMs, what, which, dialMs, failures } of commands) {
-            for (let left = waitMs; left > 0; left -= 400) {
+          // A moment takes in what is commanded in it: the one that all is counted from must be over before.
+          await clock.advance(1);
+          look();
+          for (const { waitMs, toStart, what, which, dialMs, failures } of commands) {
+            const name = links[which % links.length]!;
+            const now = clock.monotonicMs();
+            const next = uncommanded
+              .liveSessions(now + waitMs)
+              .find(({ user, startMs }) => user === userOf(name) && startMs > now);
+            for (let left = toStart && next ? next.startMs - now : waitMs; left > 0; left -= 400) {
               await clock.advance(Math.min(left, 400));
               look();
             }
@@ -362,7 +409,6 @@ describe('truth', () => {
               sessions: sim.liveSessions(clock.monotonicMs() - 1).map(keyOf),
               links: sim.links(clock.monotonicMs() - 1),
             });
-            const name = links[which % links.length]!;
             const target = (await sim.interfaceGetHandle(handle, name, false)).handle;
             const sessions = sim.liveSessions();
             const session = sessions[which % sessions.length];
@@ -421,7 +467,7 @@ describe('truth', () => {
           expect(sim.ledger.live).toBe(0);
         },
       ),
-      { numRuns: 30 },
+      { numRuns: examples.length + 30, examples },
     );
     expect(commanded).toBeGreaterThan(100);
   }, 60_000);
