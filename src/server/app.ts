@@ -57,7 +57,7 @@ export function createApp(options: AppOptions): Express {
     next();
   });
   const { admin, security } = options;
-  if (security) app.use(security.limit, security.headers);
+  if (security) app.use(security.headers, security.limit);
   // A token or a signature stands in for the password there, so that these routes come before it is asked for.
   if (admin) addAdmin(app, admin);
   if (security) app.use(security.basicAuth);

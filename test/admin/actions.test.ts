@@ -18,7 +18,7 @@ import type { Loss } from '../doubles/fake-disk.ts';
 import { FakeDisk } from '../doubles/fake-disk.ts';
 import { resultOf, SiteServer } from '../doubles/site-server.ts';
 import type { LifeOptions, World } from './exporter-life.ts';
-import { alertOn, configOf, deliveryOf, Life, MINUTE, OPS } from './exporter-life.ts';
+import { alertOn, configOf, deliveryOf, diceOf, Life, MINUTE, OPS } from './exporter-life.ts';
 import type { SimulatedWorldOptions } from './simulated-world.ts';
 import { SimulatedWorld } from './simulated-world.ts';
 
@@ -795,11 +795,8 @@ function stepsOf(disk: FakeDisk): number[] {
   return steps;
 }
 
-const LOSSES: readonly Loss[] = [
-  'nothing',
-  'unsynced',
-  { below: (bound) => Math.floor(Math.random() * bound) },
-];
+const SEED = fc.readConfigureGlobal().seed ?? 0;
+const LOSSES: readonly Loss[] = ['nothing', 'unsynced', { below: diceOf(SEED) }];
 
 describe('A5 D2 kill -9', () => {
   const config = configOf({ guards: { cooldownMs: 10 * MINUTE } });
@@ -887,7 +884,7 @@ describe('A5 D2 kill -9', () => {
           life.disk.diesAtStep = step;
           await act(life);
           await checkNext(world, life, loss).catch((error: unknown) => {
-            throw new Error(`step ${step}, loss ${JSON.stringify(loss)}`, { cause: error });
+            throw new Error(`seed ${SEED}, step ${step}, loss ${JSON.stringify(loss)}`, { cause: error });
           });
         }
       }
@@ -916,7 +913,9 @@ describe('A5 D2 kill -9', () => {
             await act(life);
             expect(life.disk.isDead).toBe(true);
             await checkNext(world, life, loss).catch((error: unknown) => {
-              throw new Error(`call ${call}, done ${isDone}, loss ${JSON.stringify(loss)}`, { cause: error });
+              throw new Error(`seed ${SEED}, call ${call}, done ${isDone}, loss ${JSON.stringify(loss)}`, {
+                cause: error,
+              });
             });
           }
         }

@@ -119,6 +119,8 @@ export class Life {
   readonly log: LogLine[] = [];
   /** What was told for the metrics. */
   readonly events: string[] = [];
+  /** When actions began, on the world's clock. */
+  readonly beganMs: number[] = [];
   /** Actions of earlier lives. */
   readonly inherited = new Set<string>();
   readonly #world: World;
@@ -169,7 +171,10 @@ export class Life {
       clock,
       logger: { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') },
       events: {
-        onStarted: (action) => events.push(`started ${action}`),
+        onStarted: (action) => {
+          events.push(`started ${action}`);
+          this.beganMs.push(world.clock.monotonicMs());
+        },
         onEnded: (action, succeeded) => events.push(`${succeeded ? 'succeeded' : 'failed'} ${action}`),
         onAuditFailure: () => events.push('audit failure'),
         onAlert: (rule, decision) => events.push(`alert ${rule} ${decision}`),
@@ -253,6 +258,15 @@ function clockFrom(clock: FakeClock, monotonicMs: number): Clock {
     monotonicMs: () => clock.monotonicMs() - offsetMs,
     wallSeconds: () => clock.wallSeconds(),
     sleep: (ms, signal) => clock.sleep(ms, signal),
+  };
+}
+
+/** Numbers in a row from a seed. */
+export function diceOf(seed: number): (bound: number) => number {
+  let state = seed >>> 0;
+  return (bound) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((state / 2 ** 32) * bound);
   };
 }
 

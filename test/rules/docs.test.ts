@@ -8,38 +8,40 @@ import { OPTIONS, type OptionRow } from '../../src/config/options.ts';
 const PROJECT = fileURLToPath(new URL('../../', import.meta.url));
 const rows: readonly OptionRow[] = OPTIONS;
 
-describe.each(['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'docs/architecture.md', 'docs/recording.md'])(
-  '%s',
-  (document) => {
-    const text = readFileSync(join(PROJECT, document), 'utf8');
+describe.each([
+  'README.md',
+  'CONTRIBUTING.md',
+  'CHANGELOG.md',
+  'docs/architecture.md',
+  'docs/recording.md',
+  'docs/remediation.md',
+])('%s', (document) => {
+  const text = readFileSync(join(PROJECT, document), 'utf8');
 
-    test('links to files that exist', () => {
-      const links = [...text.matchAll(/\]\((?!https?:)([^)#]+)/g)].map((match) => match[1] ?? '');
-      expect(links.filter((link) => !existsSync(join(PROJECT, dirname(document), link)))).toEqual([]);
-    });
+  test('links to files that exist', () => {
+    const links = [...text.matchAll(/\]\((?!https?:)([^)#]+)/g)].map((match) => match[1] ?? '');
+    expect(links.filter((link) => !existsSync(join(PROJECT, dirname(document), link)))).toEqual([]);
+  });
 
-    test('names sources that exist', () => {
-      const paths = [...text.matchAll(/`((?:src|test|docs|tools)\/[\w./-]*)`/g)].map(
-        (match) => match[1] ?? '',
-      );
-      expect(paths.filter((path) => !existsSync(join(PROJECT, path)))).toEqual([]);
-    });
+  test('names sources that exist', () => {
+    const paths = [...text.matchAll(/`((?:src|test|docs|tools)\/[\w./-]*)`/g)].map((match) => match[1] ?? '');
+    expect(paths.filter((path) => !existsSync(join(PROJECT, path)))).toEqual([]);
+  });
 
-    test('names flags that exist', () => {
-      const flags = rows.flatMap(({ flag }) => [`--${flag}`, `--no-${flag}`]);
-      const named = [...text.matchAll(/`(--[a-z.-]+)/g)].map((match) => match[1] ?? '');
-      expect(named.filter((flag) => !flags.includes(flag))).toEqual([]);
-    });
+  test('names flags that exist', () => {
+    const flags = rows.flatMap(({ flag }) => [`--${flag}`, `--no-${flag}`]);
+    const named = [...text.matchAll(/`(--[a-z.-]+)/g)].map((match) => match[1] ?? '');
+    expect(named.filter((flag) => !flags.includes(flag))).toEqual([]);
+  });
 
-    test('names npm scripts that exist', () => {
-      const { scripts } = JSON.parse(readFileSync(join(PROJECT, 'package.json'), 'utf8')) as {
-        scripts: Record<string, string>;
-      };
-      const named = [...text.matchAll(/npm run ([a-z:]+)/g)].map((match) => match[1] ?? '');
-      expect(named.filter((script) => !(script in scripts))).toEqual([]);
-    });
-  },
-);
+  test('names npm scripts that exist', () => {
+    const { scripts } = JSON.parse(readFileSync(join(PROJECT, 'package.json'), 'utf8')) as {
+      scripts: Record<string, string>;
+    };
+    const named = [...text.matchAll(/npm run ([a-z:]+)/g)].map((match) => match[1] ?? '');
+    expect(named.filter((script) => !(script in scripts))).toEqual([]);
+  });
+});
 
 test('the defaults in the README are those of the program', () => {
   const readme = readFileSync(join(PROJECT, 'README.md'), 'utf8');

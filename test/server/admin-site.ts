@@ -432,6 +432,26 @@ export class AdminSite {
   }
 }
 
+/** Those of a test file, each closed after its test. */
+export class AdminSites {
+  readonly #sites: AdminSite[] = [];
+
+  async open(options?: AdminSiteOptions): Promise<AdminSite> {
+    const site = await AdminSite.open(options);
+    this.#sites.push(site);
+    return site;
+  }
+
+  /** Rejects if one of them has let a secret out. */
+  async close(): Promise<void> {
+    for (const site of this.#sites.splice(0)) {
+      const leaks = await site.leaks();
+      await site.close();
+      if (leaks.length > 0) throw new Error(`a secret got out: ${leaks.join(', ')}`);
+    }
+  }
+}
+
 function backendOf(service: AdminService): AdminBackend {
   return {
     claimsGrafana: (header) => service.claimsGrafana(header),

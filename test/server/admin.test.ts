@@ -1,191 +1,71 @@
 /** The admin API over real sockets: who may do what, what each decision is answered with, and what is told of it. */
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
-import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
-import type { ActionAnswer, ActionRecord, Right } from '../../src/model/admin.ts';
-import { DECISIONS, RIGHTS } from '../../src/model/admin.ts';
-import { alertOn } from '../admin/exporter-life.ts';
-import type { AdminAnswer, AdminSiteOptions, Asked } from './admin-site.ts';
-import { AdminSite, onlyRight, tokenOf } from './admin-site.ts';
+import type { ActionAnswer, ActionRecord } from '../../src/model/admin.ts';
+import { RIGHTS } from '../../src/model/admin.ts';
+import {
+  ADMIN_ROUTES,
+  bare,
+  disconnect,
+  ENDPOINT,
+  idsOf,
+  REASON,
+  reconnect,
+  touched,
+  UNTOUCHED,
+} from './admin-routes.ts';
+import type { AdminAnswer, AdminSite, AdminSiteOptions, Asked } from './admin-site.ts';
+import { AdminSites, onlyRight, tokenOf } from './admin-site.ts';
 
-const sites: AdminSite[] = [];
-afterEach(async () => {
-  for (const site of sites.splice(0)) {
-    const leaks = await site.leaks();
-    await site.close();
-    expect(leaks).toEqual([]);
-  }
-});
+const sites = new AdminSites();
+const open = (options?: AdminSiteOptions): Promise<AdminSite> => sites.open(options);
+afterEach(() => sites.close());
 
-async function open(options?: AdminSiteOptions): Promise<AdminSite> {
-  const site = await AdminSite.open(options);
-  sites.push(site);
-  return site;
-}
-
-const REASON = { reason: 'a test' };
-const NOTIFICATION = {
-  version: '4',
-  receiver: 'rras',
-  status: 'firing',
-  groupKey: '{}:{}',
-  alerts: [alertOn('Site-Lisboa')],
-};
-const ENDPOINT = {
-  interfaceIndex: 12,
-  localAddress: '198.51.100.7',
-  remoteAddress: '203.0.113.9',
-  ...REASON,
-};
-
-/** Ids as the server has them at present. */
-async function idsOf(site: AdminSite): Promise<{ ikev2: string; sstp: string; site: string }> {
-  const { connections } = (await site.world.snapshot()).connections!;
-  const find = (what: string, isIt: (each: (typeof connections)[number]) => boolean): string => {
-    const found = connections.find(isIt);
-    if (!found) throw new Error(`no connection: ${what}`);
-    return found.id;
-  };
-  const ids = {
-    ikev2: find('ikev2', ({ tunnel, role }) => tunnel === 'ikev2' && role === 'client'),
-    sstp: find('sstp', ({ tunnel }) => tunnel === 'sstp'),
-    site: find('site', ({ identity }) => identity.interfaceName === 'Site-Berlin'),
-  };
-  site.world.forgetCalls();
-  return ids;
-}
-
-/** What was done to the server, and whether it was even looked at. */
-const touched = ({ world }: AdminSite): unknown => ({ acts: world.requests, calls: world.calls });
-const UNTOUCHED = { acts: [], calls: [] };
-
-const bare = ({ status, json }: AdminAnswer): unknown => [status, json.errorType];
-
-interface Route {
-  readonly name: string;
-  readonly right: Right | undefined;
-  readonly ok: number;
-  /** It is about an interface by its name. */
-  readonly scoped?: true;
-  /** It is about a connection. */
-  readonly connection?: true;
-  readonly ask: (site: AdminSite, asked: Asked) => Promise<AdminAnswer>;
-}
-
-const post =
-  (path: string, json: unknown) =>
-  (site: AdminSite, asked: Asked): Promise<AdminAnswer> =>
-    site.post(path, { json, ...asked });
-const postTo =
-  (path: string, json: unknown) =>
-  async (site: AdminSite, asked: Asked): Promise<AdminAnswer> => {
-    const { ikev2 } = await idsOf(site);
-    return site.post(path.replace('{connection}', ikev2), { json, ...asked });
-  };
-
-/** The contract's section 2. */
-const ROUTES: readonly Route[] = [
-  {
-    name: 'reconnect',
-    right: 'reconnect',
-    ok: 202,
-    scoped: true,
-    ask: post('/api/v1/admin/interfaces/Site-Lisboa/reconnect', REASON),
-  },
-  {
-    name: 'disconnect',
-    right: 'disconnect',
-    ok: 202,
-    scoped: true,
-    ask: post('/api/v1/admin/interfaces/Site-Berlin/disconnect', REASON),
-  },
-  {
-    name: 'reset',
-    right: 'reset',
-    ok: 200,
-    scoped: true,
-    ask: post('/api/v1/admin/interfaces/Lager%20S%C3%BCd/reset', REASON),
-  },
-  {
-    name: 'endpoint',
-    right: 'update_endpoint',
-    ok: 202,
-    connection: true,
-    ask: postTo('/api/v1/admin/connections/{connection}/endpoint', ENDPOINT),
-  },
-  {
-    name: 'hang up',
-    right: 'hang_up',
-    ok: 202,
-    connection: true,
-    ask: postTo('/api/v1/admin/connections/{connection}/disconnect', REASON),
-  },
-  { name: 'pause', right: 'pause', ok: 200, ask: post('/api/v1/admin/pause', REASON) },
-  { name: 'resume', right: 'pause', ok: 200, ask: post('/api/v1/admin/resume', REASON) },
-  {
-    name: 'list of actions',
-    right: undefined,
-    ok: 200,
-    ask: (site, asked) => site.get('/api/v1/admin/actions', asked),
-  },
-  {
-    name: 'one action',
-    right: undefined,
-    ok: 404,
-    ask: (site, asked) => site.get('/api/v1/admin/actions/1', asked),
-  },
-  { name: 'Alertmanager', right: 'hook', ok: 200, ask: post('/api/v1/hooks/alertmanager', NOTIFICATION) },
-  {
-    name: 'Grafana',
-    right: 'hook',
-    ok: 200,
-    ask: post('/api/v1/hooks/grafana', { ...NOTIFICATION, version: '1' }),
-  },
-];
-
-describe.each(ROUTES)('the route "$name"', ({ right, ok, scoped, connection, ask }) => {
-  test('A4 answers 401 to who is not known, the same without a token as with a wrong one, and looks at nothing', async () => {
-    const site = await open();
-    const answers: AdminAnswer[] = [];
-    for (const headers of [
-      {},
-      { Authorization: '' },
-      { Authorization: 'Bearer' },
-      { Authorization: 'Bearer ' },
-      { Authorization: `Bearer ${tokenOf('nobody')}` },
-      { Authorization: `Bearer ${tokenOf('all')}x` },
-      { Authorization: `Bearer ${tokenOf('all').slice(0, -1)}` },
-      { Authorization: `Bearer ${tokenOf('all')} ${tokenOf('all')}` },
-      { Authorization: `Bearer\t${tokenOf('all')}` },
-      { Authorization: `Token ${tokenOf('all')}` },
-      { Authorization: tokenOf('all') },
-      { Authorization: `Basic ${Buffer.from(`all:${tokenOf('all')}`).toString('base64')}` },
-      { 'X-Api-Key': tokenOf('all') },
-      { Cookie: `token=${tokenOf('all')}` },
-    ]) {
-      answers.push(await ask(site, { headers: { 'Content-Type': 'application/json', ...headers } }));
-      expect(touched(site), JSON.stringify(headers)).toEqual(UNTOUCHED);
-    }
-    for (const { status, headers, text } of answers) {
-      expect(status).toBe(401);
-      expect(headers['www-authenticate']).toMatch(/^Bearer\b/);
-      expect(text).toBe(answers[0]!.text);
-    }
-    expect(answers[0]!.json).toEqual({
-      status: 'error',
-      errorType: 'unauthenticated',
-      error: 'a valid token or client certificate is needed',
-    });
-    expect((await site.audit()).filter(({ kind }) => kind !== 'file' && kind !== 'opened')).toEqual([]);
-  });
-
-  test.skipIf(right === undefined)(
-    'A4 answers 403 to who has every right but the one, and looks at nothing',
-    async () => {
+describe('a route', () => {
+  test.each(ADMIN_ROUTES)(
+    'A4 "$name" answers 401 to who is not known, the same without a token as with a wrong one, and looks at nothing',
+    async ({ ask }) => {
       const site = await open();
-      const others = RIGHTS.filter((each) => each !== right);
-      for (const caller of ['none', ...others.map(onlyRight)]) {
+      const answers: AdminAnswer[] = [];
+      for (const headers of [
+        {},
+        { Authorization: '' },
+        { Authorization: 'Bearer' },
+        { Authorization: 'Bearer ' },
+        { Authorization: `Bearer ${tokenOf('nobody')}` },
+        { Authorization: `Bearer ${tokenOf('all')}x` },
+        { Authorization: `Bearer ${tokenOf('all').slice(0, -1)}` },
+        { Authorization: `Bearer ${tokenOf('all')} ${tokenOf('all')}` },
+        { Authorization: `Bearer\t${tokenOf('all')}` },
+        { Authorization: `Token ${tokenOf('all')}` },
+        { Authorization: tokenOf('all') },
+        { Authorization: `Basic ${Buffer.from(`all:${tokenOf('all')}`).toString('base64')}` },
+        { 'X-Api-Key': tokenOf('all') },
+        { Cookie: `token=${tokenOf('all')}` },
+      ]) {
+        answers.push(await ask(site, { headers: { 'Content-Type': 'application/json', ...headers } }));
+        expect(touched(site), JSON.stringify(headers)).toEqual(UNTOUCHED);
+      }
+      for (const { status, headers, text } of answers) {
+        expect(status).toBe(401);
+        expect(headers['www-authenticate']).toMatch(/^Bearer\b/);
+        expect(text).toBe(answers[0]!.text);
+      }
+      expect(answers[0]!.json).toEqual({
+        status: 'error',
+        errorType: 'unauthenticated',
+        error: 'a valid token or client certificate is needed',
+      });
+      expect((await site.audit()).filter(({ kind }) => kind !== 'file' && kind !== 'opened')).toEqual([]);
+    },
+  );
+
+  const withRight = ADMIN_ROUTES.filter(({ right }) => right !== undefined);
+
+  test.each(withRight)(
+    'A4 "$name" answers 403 to who has every right but the one, and looks at nothing',
+    async ({ right, ask }) => {
+      const site = await open();
+      for (const caller of ['none', ...RIGHTS.filter((each) => each !== right).map(onlyRight)]) {
         const { status, json, headers } = await ask(site, { as: caller });
         expect({ caller, status, type: json.errorType }).toEqual({ caller, status: 403, type: 'forbidden' });
         expect(json.error).toContain(caller);
@@ -195,49 +75,78 @@ describe.each(ROUTES)('the route "$name"', ({ right, ok, scoped, connection, ask
     },
   );
 
-  test.skipIf(scoped === undefined && connection === undefined)(
-    'A4 answers 403 to who has the right for other interfaces, and does nothing',
-    async () => {
+  test.each(ADMIN_ROUTES.filter(({ about }) => about !== undefined))(
+    'A4 "$name" answers 403 to who has the right for other interfaces, and does nothing',
+    async ({ about, ask }) => {
       const site = await open();
       const answer = await ask(site, { as: 'elsewhere' });
       expect(bare(answer)).toEqual([403, 'forbidden']);
       expect(answer.json.data).toBeUndefined();
       expect(site.world.requests).toEqual([]);
       // Whose connection it is can only be told by looking.
-      if (scoped) expect(touched(site)).toEqual(UNTOUCHED);
+      if (about === 'interface') expect(touched(site)).toEqual(UNTOUCHED);
     },
   );
 
-  test('lets in who has the right, however the scheme is written', async () => {
+  test('A4 on the connection of a site takes the right for its interface', async () => {
     const site = await open();
-    const name = right === undefined ? 'only-read' : onlyRight(right);
-    expect((await ask(site, { as: name })).status).toBe(ok);
-    const again = await ask(site, { headers: { Authorization: `bEARER  ${tokenOf(name)} ` } });
-    expect(again.status).not.toBe(401);
-    expect(again.status).not.toBe(403);
+    const { site: id, ikev2 } = await idsOf(site);
+    const hangUp = (connection: string, as: string) =>
+      site.post(`/api/v1/admin/connections/${connection}/disconnect`, { as, json: REASON });
+    expect(bare(await hangUp(ikev2, 'berlin'))).toEqual([403, 'forbidden']);
+    expect(bare(await hangUp('0123456789abcdef', 'berlin'))).toEqual([403, 'forbidden']);
+    expect(site.world.requests).toEqual([]);
+    expect((await hangUp(id, 'berlin')).json.data).toMatchObject({
+      connection: id,
+      interface: 'Site-Berlin',
+    });
   });
 
-  test('A9 is not there while the admin API is off, whoever asks', async () => {
-    const site = await open({ isOff: true });
-    for (const asked of [{ as: 'all' }, {}]) {
-      expect(bare(await ask(site, asked))).toEqual([404, 'not_found']);
+  test.each(ADMIN_ROUTES)(
+    '"$name" lets in who has the right, however the scheme is written',
+    async ({ right, ok, ask }) => {
+      const site = await open();
+      const name = right === undefined ? 'only-read' : onlyRight(right);
+      expect((await ask(site, { as: name })).status).toBe(ok);
+      const again = await ask(site, { headers: { Authorization: `bEARER  ${tokenOf(name)} ` } });
+      expect([401, 403]).not.toContain(again.status);
+    },
+  );
+
+  test.each(ADMIN_ROUTES)(
+    'A9 "$name" is not there while the admin API is off, whoever asks',
+    async ({ ask }) => {
+      const site = await open({ isOff: true });
+      for (const asked of [{ as: 'all' }, {}]) {
+        expect(bare(await ask(site, asked))).toEqual([404, 'not_found']);
+      }
+      expect(touched(site)).toEqual(UNTOUCHED);
+    },
+  );
+
+  test.each(withRight)(
+    '"$name" authenticates, then authorises, and only then looks at what is asked',
+    async ({ right, ask }) => {
+      const site = await open();
+      const nonsense = { json: undefined, body: '{', headers: { 'Content-Type': 'text/nonsense' } };
+      expect(bare(await ask(site, nonsense))).toEqual([401, 'unauthenticated']);
+      expect(bare(await ask(site, { ...nonsense, as: 'none' }))).toEqual([403, 'forbidden']);
+      expect(bare(await ask(site, { ...nonsense, as: onlyRight(right!) }))).toEqual([415, 'bad_data']);
+      expect(site.world.requests).toEqual([]);
+    },
+  );
+
+  test('asks for a token also where the query makes no sense', async () => {
+    const site = await open();
+    for (const query of ['?wait=soon', '?x=y', '?server=vpn1']) {
+      const path = `/api/v1/admin/interfaces/Site-Lisboa/reconnect${query}`;
+      expect((await site.post(path, { json: REASON })).status).toBe(401);
+      expect((await site.post(path, { json: REASON, as: 'none' })).status).toBe(403);
+      expect((await site.get(`/api/v1/admin/actions${query}`)).status).toBe(401);
+      expect((await site.post(`/api/v1/hooks/grafana${query}`, { json: REASON })).status).toBe(401);
     }
-    expect(touched(site)).toEqual(UNTOUCHED);
   });
 });
-
-const reconnect = (site: AdminSite, name: string, asked: Asked & { readonly query?: string } = {}) =>
-  site.post(`/api/v1/admin/interfaces/${encodeURIComponent(name)}/reconnect${asked.query ?? ''}`, {
-    as: 'all',
-    json: REASON,
-    ...asked,
-  });
-const disconnect = (site: AdminSite, name: string, asked: Asked = {}) =>
-  site.post(`/api/v1/admin/interfaces/${encodeURIComponent(name)}/disconnect`, {
-    as: 'all',
-    json: REASON,
-    ...asked,
-  });
 
 /** Dials it, and waits until that has failed. */
 async function failOnce(site: AdminSite, name = 'Site-Madrid'): Promise<void> {
@@ -643,7 +552,7 @@ describe('a pause', () => {
     const list = () => site.get('/api/v1/admin/actions', { as: 'all' });
     await expect.poll(async () => (await list()).status, { timeout: 5000 }).toBe(503);
     const busy = await list();
-    expect([...(bare(busy) as unknown[]), busy.headers['retry-after']]).toEqual([503, 'busy', '1']);
+    expect([...(bare(busy)), busy.headers['retry-after']]).toEqual([503, 'busy', '1']);
     expect((await pause(site)).status).toBe(200);
     const statuses = (await site.passing(waiting)).map(({ status }) => status);
     expect(new Set(statuses)).toEqual(new Set([200]));
@@ -787,256 +696,5 @@ describe('the list of actions', () => {
     expect({ status, text }).toEqual({ status: 200, text: '' });
     expect(headers['content-type']).toBe('application/json; charset=utf-8');
     expect((await site.send('HEAD', '/api/v1/admin/actions')).status).toBe(401);
-  });
-});
-
-describe('A6 guesses', () => {
-  const guess = (site: AdminSite, i: number, asked: Asked = {}) =>
-    site.post('/api/v1/admin/pause', {
-      json: REASON,
-      headers: { Authorization: `Bearer ${tokenOf(`guess ${i}`)}` },
-      ...asked,
-    });
-
-  test('are refused with 401, then with 429 that says how long, and keep nobody out who is known', async () => {
-    const site = await open();
-    const answers: AdminAnswer[] = [];
-    let slowest = 0;
-    for (let i = 0; i < 1000; i += 50) {
-      const guesses = Promise.all(Array.from({ length: 50 }, (_, j) => guess(site, i + j)));
-      const started = performance.now();
-      const known = await site.post('/api/v1/admin/pause', { as: 'only-pause', json: REASON });
-      slowest = Math.max(slowest, performance.now() - started);
-      expect(known.status).toBe(200);
-      expect((await site.get('/metrics')).status).toBe(200);
-      answers.push(...(await guesses));
-    }
-    const unknown = answers.filter(({ status }) => status === 401);
-    const limited = answers.filter(({ status }) => status === 429);
-    expect(unknown).toHaveLength(20);
-    expect(limited).toHaveLength(980);
-    expect(new Set(unknown.map(({ text }) => text)).size).toBe(1);
-    expect(new Set(limited.map(({ text }) => text)).size).toBe(1);
-    for (const { headers, json } of limited) {
-      expect(Number(headers['retry-after'])).toBeGreaterThanOrEqual(1);
-      expect(Number(headers['retry-after'])).toBeLessThanOrEqual(60);
-      expect(json.errorType).toBe('unauthenticated');
-    }
-    expect(slowest).toBeLessThan(1000);
-    expect(touched(site)).toEqual(UNTOUCHED);
-    expect(await site.counts()).toEqual({ 'pause/unauthenticated': 1000, 'pause/execute': 20 });
-  });
-
-  test('from one address do not count against another', async () => {
-    const site = await open();
-    for (let i = 0; i < 21; i += 1) await guess(site, i);
-    expect((await guess(site, 0)).status).toBe(429);
-    expect((await guess(site, 0, { from: '127.0.0.2' })).status).toBe(401);
-    // What a request says of its address counts for nothing.
-    const headers = { Authorization: 'Bearer x', 'X-Forwarded-For': '192.0.2.1', Forwarded: 'for=192.0.2.1' };
-    expect((await guess(site, 0, { headers })).status).toBe(429);
-  });
-
-  test('leave nothing behind in memory', { retry: 2 }, async () => {
-    const site = await open();
-    const long = { Authorization: `Bearer ${'x'.repeat(8000)}` };
-    setFlagsFromString('--expose-gc');
-    const collect = runInNewContext('gc') as () => void;
-    const used = (): number => {
-      collect();
-      return process.memoryUsage().heapUsed;
-    };
-    const round = async (): Promise<void> => {
-      for (let i = 0; i < 10; i += 1) {
-        await Promise.all(
-          Array.from({ length: 50 }, () => site.raw(requestOf('POST', '/api/v1/admin/pause', long))),
-        );
-      }
-    };
-    await round();
-    const before = used();
-    await round();
-    expect(used() - before).toBeLessThan(1024 * 1024);
-  });
-});
-
-const requestOf = (method: string, path: string, headers: Readonly<Record<string, string>>): string =>
-  `${method} ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n${Object.entries(
-    headers,
-  )
-    .map(([name, value]) => `${name}: ${value}\r\n`)
-    .join('')}\r\n`;
-
-describe('A8 a browser', () => {
-  const pause = (site: AdminSite, headers: Readonly<Record<string, string>>) =>
-    site.post('/api/v1/admin/pause', { as: 'all', json: REASON, headers: { ...headers } });
-
-  test('that shows the page of another site acts for nobody, even with a valid token', async () => {
-    const site = await open();
-    const here = `127.0.0.1:${site.port}`;
-    for (const headers of [
-      { Origin: 'https://attacker.example' },
-      { Origin: 'null' },
-      { Origin: '' },
-      { Origin: `https://${here}` },
-      { Origin: `http://${here}.attacker.example` },
-      { Origin: `http://${here}, http://attacker.example` },
-      { Origin: `http://localhost:${site.port}` },
-      { Origin: 'http://127.0.0.1' },
-      { 'Sec-Fetch-Site': 'cross-site' },
-      { 'Sec-Fetch-Site': 'same-site' },
-      { 'Sec-Fetch-Site': 'something new' },
-      { Origin: `http://${here}`, 'Sec-Fetch-Site': 'cross-site' },
-      { Origin: 'http://attacker.example', 'Sec-Fetch-Site': 'same-origin' },
-    ]) {
-      const answer = await pause(site, headers);
-      expect({ headers, answer: bare(answer) }).toEqual({ headers, answer: [403, 'forbidden'] });
-      expect(Object.keys(answer.headers).filter((name) => name.startsWith('access-control-'))).toEqual([]);
-    }
-    expect(site.service.paused.paused).toBe(false);
-    expect(touched(site)).toEqual(UNTOUCHED);
-  });
-
-  test.each(ROUTES)('is refused by the route "$name" as well', async ({ ask }) => {
-    const site = await open();
-    for (const headers of [{ Origin: 'https://attacker.example' }, { 'Sec-Fetch-Site': 'cross-site' }]) {
-      const answer = await ask(site, {
-        as: 'all',
-        headers: { 'Content-Type': 'application/json', ...headers },
-      });
-      expect(bare(answer)).toEqual([403, 'forbidden']);
-    }
-    expect(site.world.requests).toEqual([]);
-  });
-
-  test('that shows a page of the exporter, and a tool that is none, are let in', async () => {
-    const site = await open();
-    for (const headers of [
-      {},
-      { Origin: `http://127.0.0.1:${site.port}` },
-      { Host: 'vpn1.example.net:10077', Origin: 'http://vpn1.example.net:10077' },
-      { 'Sec-Fetch-Site': 'same-origin', Origin: `http://127.0.0.1:${site.port}` },
-      { 'Sec-Fetch-Site': 'none' },
-    ]) {
-      expect((await pause(site, headers)).status, JSON.stringify(headers)).toBe(200);
-    }
-  });
-
-  test('gets no answer to a preflight that would let a page go on', async () => {
-    const site = await open();
-    const { status, headers } = await site.send('OPTIONS', '/api/v1/admin/pause', {
-      headers: {
-        Origin: 'https://attacker.example',
-        'Access-Control-Request-Method': 'POST',
-        'Access-Control-Request-Headers': 'authorization,content-type',
-      },
-    });
-    expect(status).toBe(405);
-    expect(Object.keys(headers).filter((name) => name.startsWith('access-control-'))).toEqual([]);
-  });
-
-  test('cannot send a form or a text, which it would without asking', async () => {
-    const site = await open();
-    for (const type of [
-      'application/x-www-form-urlencoded',
-      'multipart/form-data; boundary=x',
-      'text/plain',
-    ]) {
-      const answer = await site.post('/api/v1/admin/pause', {
-        as: 'all',
-        body: JSON.stringify(REASON),
-        headers: { 'Content-Type': type },
-      });
-      expect(answer.status).toBe(415);
-    }
-  });
-});
-
-describe('L5 the series', () => {
-  test('stay the same whatever 10,000 requests are for', async () => {
-    const site = await open();
-    const part = fc.oneof(
-      fc.constantFrom(
-        'api',
-        'v1',
-        'admin',
-        'interfaces',
-        'connections',
-        'actions',
-        'hooks',
-        'pause',
-        'resume',
-      ),
-      fc.constantFrom(
-        'alertmanager',
-        'grafana',
-        'reconnect',
-        'disconnect',
-        'reset',
-        'endpoint',
-        'metrics',
-        '..',
-      ),
-      fc.string({ maxLength: 12 }).map((text) => encodeURIComponent(text.toWellFormed())),
-    );
-    const path = fc.oneof(
-      fc.array(part, { maxLength: 6 }).map((parts) => `/${parts.join('/')}`),
-      fc.tuple(part, part, part).map((parts) => `/api/v1/admin/${parts.join('/')}`),
-      fc.tuple(part, part).map((parts) => `/api/v1/hooks/${parts.join('/')}`),
-      fc.constantFrom(
-        '/api/v1/admin/pause',
-        '/api/v1/admin/actions',
-        '/api/v1/hooks/grafana',
-        '/api/v1/%ff',
-        '/%',
-      ),
-    );
-    const method = fc.constantFrom(
-      'GET',
-      'POST',
-      'HEAD',
-      'PUT',
-      'DELETE',
-      'PATCH',
-      'OPTIONS',
-      'TRACE',
-      'PURGE',
-      'SEARCH',
-    );
-    const requests = fc.sample(fc.tuple(method, path, fc.constantFrom('', '?wait=1s', '?x=y')), 10_000);
-    const ask = async (from: number, to: number): Promise<string[]> => {
-      for (let i = from; i < to; i += 40) {
-        const some = requests.slice(i, Math.min(to, i + 40));
-        await Promise.all(
-          some.map(([verb, where, query]) => site.raw(requestOf(verb, `${where}${query}`, {}))),
-        );
-      }
-      const page = await site.metrics();
-      return page.families.flatMap(({ samples }) =>
-        samples.map(({ name, labels }) => `${name} ${JSON.stringify(labels)}`),
-      );
-    };
-    const routes = [
-      'reconnect',
-      'disconnect',
-      'reset',
-      'update_endpoint',
-      'hang_up',
-      'pause',
-      'resume',
-      'actions',
-    ];
-    // Each of them once, so that those that there may be are there.
-    for (const { ask: once } of ROUTES) await once(site, {});
-    const before = await ask(0, 0);
-    const after = await ask(0, requests.length);
-    expect(after).toEqual(before);
-    const counted = Object.keys(await site.counts()).map((key) => key.split('/'));
-    for (const [route = '', decision = ''] of counted) {
-      expect([...routes, 'alertmanager', 'grafana']).toContain(route);
-      expect(DECISIONS as readonly string[]).toContain(decision);
-    }
-    expect(site.log.filter(({ level }) => level === 'error')).toEqual([]);
-    expect(touched(site)).toEqual(UNTOUCHED);
   });
 });
