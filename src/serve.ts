@@ -270,6 +270,7 @@ class Admin {
   async open(): Promise<void> {
     const { options, poller, actor, clock, logger } = this.#parts;
     const metrics = this.#metrics;
+    warnOfTheUseless(options, logger);
     openStorage(options.storage.path);
     try {
       this.#service = await openAdminService({
@@ -337,6 +338,20 @@ class Admin {
       if (type !== 'full_router' && type !== 'home_router') continue;
       yield [names[i]!, this.#service?.breakerOpen(name) ?? false];
     }
+  }
+}
+
+/** What was configured and can do nothing. */
+function warnOfTheUseless({ admin, collector }: Options, logger: Logger): void {
+  const { hooks, tokens, clientCertificates } = admin;
+  const delivers = [...tokens, ...clientCertificates].some(({ rights }) => rights.includes('hook'));
+  if (hooks.rules.length > 0 && !delivers && !hooks.grafana) {
+    logger.warn(
+      'no rule will ever run: no token or certificate has the right hook, and Grafana has no secret',
+    );
+  }
+  if (!collector.sources.includes('interfaces')) {
+    logger.warn('no interface can be acted on: --no-collector.interfaces switches them off');
   }
 }
 

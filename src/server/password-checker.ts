@@ -3,7 +3,8 @@
  * loop, as much work for a user that does not exist as for one that does, and a bound on what waits.
  */
 import { createHmac, randomBytes } from 'node:crypto';
-import { genSaltSync, parseOptions, verify } from '@node-rs/bcrypt';
+import { verify } from '@node-rs/bcrypt';
+import { bcryptCost, MIN_BCRYPT_COST } from './bcrypt-hash.ts';
 
 /** `busy`: too many wait already; ask again later. */
 export type Verdict = 'right' | 'wrong' | 'busy';
@@ -18,9 +19,8 @@ const MAX_KNOWN = 100;
 const MAX_WAITING = 32;
 /** One guesser cannot take all places. */
 const MAX_WAITING_PER_CLIENT = 8;
-const MIN_COST = 4;
-/** Digits of a hash after its salt. All zero: nobody knows a password for it, and nobody will find one. */
-const NO_DIGEST = '.'.repeat(31);
+/** Salt and digest of a hash, all zero: nobody knows a password for it, and nobody will find one. */
+const NO_DIGEST = '.'.repeat(53);
 
 export class PasswordChecker {
   readonly #verify: typeof verify;
@@ -28,7 +28,6 @@ export class PasswordChecker {
   readonly #right = new RecentKeys(MAX_KNOWN);
   readonly #wrong = new RecentKeys(MAX_KNOWN);
   readonly #pending = new Map<string, Promise<boolean>>();
-  readonly #decoys = new Map<number, string>();
   readonly #waiting = new Map<string, number>();
   readonly #secret = randomBytes(32);
   #waitingTotal = 0;
@@ -45,7 +44,7 @@ export class PasswordChecker {
     client: string,
   ): Promise<Verdict> {
     const known = users.get(credentials.user);
-    const hash = known ?? this.#decoyFor(users);
+    const hash = known ?? decoyFor(users);
     const { user, password } = credentials;
     const key = tupleKey(this.#secret, [Buffer.from(user), Buffer.from(hash), password]);
     if (this.#right.has(key)) return known === undefined ? 'wrong' : 'right';
@@ -78,17 +77,12 @@ export class PasswordChecker {
       else this.#waiting.delete(client);
     }
   }
+}
 
-  /** As expensive as the most expensive hash of a user, so that no answer comes sooner for a name that is not there. */
-  #decoyFor(users: ReadonlyMap<string, string>): string {
-    const cost = Math.max(MIN_COST, ...[...users.values()].map((hash) => parseOptions(hash).cost));
-    let decoy = this.#decoys.get(cost);
-    if (decoy === undefined) {
-      decoy = genSaltSync({ cost }) + NO_DIGEST;
-      this.#decoys.set(cost, decoy);
-    }
-    return decoy;
-  }
+/** As expensive as the most expensive hash of a user, so that no answer comes sooner for a name that is not there. */
+function decoyFor(users: ReadonlyMap<string, string>): string {
+  const cost = Math.max(MIN_BCRYPT_COST, ...[...users.values()].map((hash) => bcryptCost(hash) ?? 0));
+  return `$2b$${String(cost).padStart(2, '0')}$${NO_DIGEST}`;
 }
 
 /**

@@ -804,10 +804,11 @@ describe('A5 D2 kill -9', () => {
 
   /** Opens, and has one action succeed and one fail. May end before, as its life may. */
   async function act(life: Life): Promise<void> {
+    const isOver = (): boolean => life.disk.isDead;
     await life.alive(life.open().catch(() => undefined));
-    if (life.disk.isDead) return;
+    if (isOver()) return;
     await life.alive(life.request('Site-A', { idempotency: { key: 'k', body: '{}' } }));
-    if (life.disk.isDead) return;
+    if (isOver()) return;
     await life.pass(10_000);
     await life.alive(life.deliver(alerts));
     await life.pass(10_000);

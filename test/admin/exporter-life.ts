@@ -154,18 +154,19 @@ export class Life {
         this.log.push({ level, message, fields });
       };
     const world = this.#world;
+    const isDead = (): boolean => disk.isDead;
     this.#service = await openAdminService({
       config: this.#config,
       folder: FOLDER,
       // Who is dead does nothing, and sees nothing of what he did.
       actor: {
         act: async (request) => {
-          if (disk.isDead) return never();
+          if (isDead()) return never();
           const result = await world.actor.act(request);
-          return disk.isDead ? never() : result;
+          return isDead() ? never() : result;
         },
       },
-      snapshot: () => (disk.isDead ? never() : world.snapshot()),
+      snapshot: () => (isDead() ? never() : world.snapshot()),
       interfaceNamed: (shown) => shown,
       nameOfCode,
       clock,

@@ -298,7 +298,7 @@ describe('property', () => {
           atMs += afterMs;
           const id = String(action);
           if (kind === 'reset') apply('reset', { interface: site });
-          else if (kind !== 'intent') apply('outcome', outcomeOf(id, kind as Outcome['state']));
+          else if (kind !== 'intent') apply('outcome', outcomeOf(id, kind));
           else if (!live.action(id)) {
             apply(
               'intent',

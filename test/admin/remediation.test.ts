@@ -116,7 +116,7 @@ describe('an alert', () => {
 
   it('A4 without a target, or with an empty one, does nothing', async () => {
     const { life, server } = await start();
-    const { interface: _, ...labels } = alertOn('x').labels;
+    const labels = { alertname: 'LinkDown' };
     const answer = await life.deliver(deliveryOf([{ ...alertOn('x'), labels }, alertOn('', { alert: 2 })]));
     expect(decisionsOf(answer)).toEqual(['invalid', 'invalid']);
     expect(answer.alerts[0]!.reason).toBe('the label interface, which names the target, is missing or empty');

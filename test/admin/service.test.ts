@@ -270,14 +270,14 @@ describe('a pause', () => {
   it('stops what is to come, until it is resumed, and both stand in the log', async () => {
     const { life, server } = await start();
     expect(life.service.paused.paused).toBe(false);
-    await life.request('Site-A');
+    const { action } = await life.request('Site-A');
     const state = await life.service.pause(grant(['pause'], [], 'human'), 'maintenance', undefined);
     expect(state).toMatchObject({ paused: true, actor: 'human', persisted: true });
     expect(await life.request('Site-B')).toMatchObject({ decision: 'paused' });
     await life.pass(10_000);
     // What was under way goes on.
     expect(server.changes).toEqual(['connect Site-A']);
-    expect(life.service.actions(OPS).at(-1)).toMatchObject({ state: 'succeeded' });
+    expect(life.service.action(OPS, action!.id)).toMatchObject({ state: 'succeeded' });
     const next = await life.next('unsynced');
     expect(next.log).toContainEqual(expect.objectContaining({ message: 'actions are paused' }) as unknown);
     expect(await next.request('Site-B')).toMatchObject({ decision: 'paused' });
@@ -945,7 +945,6 @@ describe('property', () => {
       }),
       { numRuns: 150 },
     );
-    if (process.env.MET) process.stdout.write(JSON.stringify(met));
     for (const what of [
       'dial',
       'death',

@@ -104,12 +104,7 @@ export class SiteServer implements Actor {
         return resultOf(request, 'done', 0);
       default: {
         const { state, enabled, lastError } = link;
-        const { idleDisconnectSeconds: _, ...interfaceNow } = interfaceOf({
-          name: request.interfaceName,
-          state,
-          enabled,
-          lastError,
-        });
+        const interfaceNow = interfaceOf({ name: request.interfaceName, state, enabled, lastError });
         return { ...resultOf(request, 'done', 0), interfaceNow };
       }
     }

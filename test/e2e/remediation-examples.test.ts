@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { EXAMPLES, INSTANCE } from '../../tools/guarded-exporter.ts';
@@ -33,6 +34,13 @@ test('the exporter takes its example', () => {
   expect(run(NODE, MAIN, 'check-config', 'rras-exporter.yml')).toBe(
     'rras-exporter.yml is valid\nlistens on :10077 with TLS, admin API on, 2 tokens, 0 client certificates, 1 hook rule, Grafana hook off\n',
   );
+});
+
+test('the demo says which programs it lacks, by their packages', () => {
+  const demo = fileURLToPath(new URL('../../tools/demo-remediation.ts', import.meta.url));
+  const { status, stdout, stderr } = spawnSync(NODE, [demo], { env: { PATH: folder }, encoding: 'utf8' });
+  expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+  expect(stderr).toMatch(/apt-get install prometheus prometheus-alertmanager$/m);
 });
 
 requireTool('amtool')('Alertmanager', (amtool) => {

@@ -61,6 +61,7 @@ struct connection {
 struct iface {
   MPR_INTERFACE_2 info;
   DWORD connect_code; /* dwLastError of an attempt, 0: it succeeds */
+  DWORD dial_error;   /* dwLastError while an attempt is under way, 0: as it was before */
   DWORD connect_ms;
   bool connect_never;
   ULONGLONG due; /* tick count at which the attempt under way ends, 0: none */
@@ -75,7 +76,7 @@ struct behaviour {
   WCHAR text[256];
 };
 struct rule {
-  char function[64], once[64], server[64];
+  char function[64], once[64], server[64], argument[64];
   DWORD level, nth, from, until;
   bool has_level;
   char *actions[32];
@@ -481,6 +482,10 @@ static bool set_interface(struct iface *f, const char *key, const char *value) {
     f->connect_code = strncmp(value, "fail:", 5) == 0 ? (DWORD)to_number(value + 5) : 0;
     return f->connect_never || f->connect_code || strcmp(value, "ok") == 0;
   }
+  if (strcmp(key, "dialError") == 0) {
+    f->dial_error = (DWORD)to_number(value);
+    return true;
+  }
   if (strcmp(key, "connectMs") == 0) {
     f->connect_ms = (DWORD)to_number(value);
     return true;
@@ -551,6 +556,7 @@ static void add_rule(char **tokens, int count) {
     else if (KEY("until")) r->until = (DWORD)to_number(value);
     else if (KEY("once")) snprintf(r->once, sizeof r->once, "%s", value);
     else if (KEY("server")) snprintf(r->server, sizeof r->server, "%s", value);
+    else if (KEY("if")) snprintf(r->argument, sizeof r->argument, " %s", value);
     else if (r->count < (int)(sizeof r->actions / sizeof *r->actions)) r->actions[r->count++] = key;
 #undef KEY
   }
@@ -566,7 +572,15 @@ static bool claim(const char *name) {
   return file != INVALID_HANDLE_VALUE;
 }
 
-static struct behaviour behaviour_for(const char *function, int level, const char *server, DWORD nth) {
+/* Whether the log line of a call has this word, a space before it. */
+static bool has_word(const char *line, const char *word) {
+  size_t length = strlen(word);
+  for (const char *at = strstr(line, word); at; at = strstr(at + 1, word))
+    if (at[length] == ' ' || at[length] == 0) return true;
+  return false;
+}
+
+static struct behaviour behaviour_for(const char *function, int level, const char *server, const char *line, DWORD nth) {
   struct behaviour b;
   memset(&b, 0, sizeof b);
   for (size_t i = 0; i < rule_count; i++) {
@@ -574,6 +588,7 @@ static struct behaviour behaviour_for(const char *function, int level, const cha
     if (strcmp(r->function, "*") != 0 && strcmp(r->function, function) != 0) continue;
     if (r->has_level && (int)r->level != level) continue;
     if (r->server[0] && _stricmp(r->server, server) != 0) continue;
+    if (r->argument[0] && !has_word(line, r->argument)) continue;
     if ((r->nth && nth != r->nth) || (r->from && nth < r->from) || (r->until && nth > r->until)) continue;
     if (r->once[0] && !claim(r->once)) continue;
     for (int a = 0; a < r->count; a++) {
@@ -746,7 +761,7 @@ static void begin(struct call *c, const char *function, bool has_handle, HANDLE 
   if (n > 0) c->used = c->used + n < (int)sizeof c->line - 2 ? c->used + n : (int)sizeof c->line - 3;
   if (level >= 0) note(c, " level=%d", level);
   DWORD nth = count_call(function)->calls_of_script;
-  c->b = behaviour_for(function, level, c->server ? c->server->name : server_name, nth);
+  c->b = behaviour_for(function, level, c->server ? c->server->name : server_name, c->line, nth);
   if (c->b.hang || c->b.crash) {
     note(c, c->b.hang ? " code=hang" : " code=crash");
     write_log_line(c);
@@ -781,12 +796,17 @@ static bool refused(const struct call *c, bool remote_access_only, DWORD *code) 
   return true;
 }
 
+/* The code of a call that has done its work. */
+static DWORD worked(const struct call *c, DWORD code) {
+  return c->b.has_result ? c->b.result : code;
+}
+
 static DWORD give_info(struct call *c, LPBYTE *out, const void *data, size_t size) {
   if (!c->b.null_buffer) {
     *out = allocate(size);
     memcpy(*out, data, size);
   }
-  return c->b.has_result ? c->b.result : NO_ERROR;
+  return worked(c, NO_ERROR);
 }
 
 typedef void fill_record(BYTE *to, size_t index, const size_t *select);
@@ -813,7 +833,7 @@ static DWORD enumerate(struct call *c, size_t count, size_t stride, fill_record 
   if (b->resume == RESUME_SAME) next = 1, code = ERROR_MORE_DATA;
   if (b->resume == RESUME_CYCLE) next = in % (b->resume_value ? b->resume_value : 1) + 1, code = ERROR_MORE_DATA;
   if (b->resume == RESUME_VALUE) next = b->resume_value;
-  if (b->has_result) code = b->result;
+  code = worked(c, code);
   *out = NULL;
   if (n > 0 && !b->null_buffer) {
     *out = allocate(n * stride);
@@ -1016,7 +1036,7 @@ DWORD APIENTRY MprAdminUpdateConnection(RAS_SERVER_HANDLE server, HANDLE connect
       memcpy(found->level4.wszLocalEndpointAddress, update->wszLocalEndpointAddress, sizeof update->wszLocalEndpointAddress);
       found->ex.dwNumSwitchOvers++;
       found->level4.dwNumSwitchOvers++;
-      code = NO_ERROR;
+      code = worked(&c, NO_ERROR);
     }
   }
   return finish(&c, code);
@@ -1058,7 +1078,7 @@ DWORD WINAPI MprAdminPortDisconnect(RAS_SERVER_HANDLE server, HANDLE port) {
     code = ERROR_INVALID_PARAMETER;
     for (size_t i = 0; i < port_count; i++)
       if (ports[i].hPort == port) {
-        code = NO_ERROR;
+        code = worked(&c, NO_ERROR);
         hang_up(&ports[i]);
       }
   }
@@ -1146,8 +1166,9 @@ DWORD WINAPI MprAdminInterfaceConnect(MPR_SERVER_HANDLE server, HANDLE handle, H
     else if (f->info.dwConnectionState == ROUTER_IF_STATE_CONNECTED) code = NO_ERROR;
     else {
       f->info.dwConnectionState = ROUTER_IF_STATE_CONNECTING;
+      if (f->dial_error) f->info.dwLastError = f->dial_error;
       f->due = f->connect_never ? 0 : GetTickCount64() + f->connect_ms;
-      code = PENDING;
+      code = worked(&c, PENDING);
       if (synchronous && event == NULL && !f->connect_never) {
         f->due = 1;
         settle_interfaces();
@@ -1171,7 +1192,7 @@ DWORD WINAPI MprAdminInterfaceDisconnect(MPR_SERVER_HANDLE server, HANDLE handle
       f->due = 0;
       for (size_t i = connection_count; i-- > 0;)
         if (connections[i].ex.hInterface == handle) drop_connection(connections[i].ex.hConnection);
-      code = NO_ERROR;
+      code = worked(&c, NO_ERROR);
     }
   }
   return finish(&c, code);

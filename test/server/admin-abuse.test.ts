@@ -20,34 +20,38 @@ describe('A6 guesses', () => {
       ...asked,
     });
 
-  test('are refused with 401, then with 429 that says how long, and keep nobody out who is known', async () => {
-    const site = await open();
-    const answers: AdminAnswer[] = [];
-    let slowest = 0;
-    for (let i = 0; i < 1000; i += 50) {
-      const guesses = Promise.all(Array.from({ length: 50 }, (_, j) => guess(site, i + j)));
-      const started = performance.now();
-      const known = await site.post('/api/v1/admin/pause', { as: 'only-pause', json: REASON });
-      slowest = Math.max(slowest, performance.now() - started);
-      expect(known.status).toBe(200);
-      expect((await site.get('/metrics')).status).toBe(200);
-      answers.push(...(await guesses));
-    }
-    const unknown = answers.filter(({ status }) => status === 401);
-    const limited = answers.filter(({ status }) => status === 429);
-    expect(unknown).toHaveLength(20);
-    expect(limited).toHaveLength(980);
-    expect(new Set(unknown.map(({ text }) => text)).size).toBe(1);
-    expect(new Set(limited.map(({ text }) => text)).size).toBe(1);
-    for (const { headers, json } of limited) {
-      expect(Number(headers['retry-after'])).toBeGreaterThanOrEqual(1);
-      expect(Number(headers['retry-after'])).toBeLessThanOrEqual(60);
-      expect(json.errorType).toBe('unauthenticated');
-    }
-    expect(slowest).toBeLessThan(1000);
-    expect(touched(site)).toEqual(UNTOUCHED);
-    expect(await site.counts()).toEqual({ 'pause/unauthenticated': 1000, 'pause/execute': 20 });
-  });
+  test(
+    'are refused with 401, then with 429 that says how long, and keep nobody out who is known',
+    { retry: 2 },
+    async () => {
+      const site = await open();
+      const answers: AdminAnswer[] = [];
+      let slowest = 0;
+      for (let i = 0; i < 1000; i += 50) {
+        const guesses = Promise.all(Array.from({ length: 50 }, (_, j) => guess(site, i + j)));
+        const started = performance.now();
+        const known = await site.post('/api/v1/admin/pause', { as: 'only-pause', json: REASON });
+        slowest = Math.max(slowest, performance.now() - started);
+        expect(known.status).toBe(200);
+        expect((await site.get('/metrics')).status).toBe(200);
+        answers.push(...(await guesses));
+      }
+      const unknown = answers.filter(({ status }) => status === 401);
+      const limited = answers.filter(({ status }) => status === 429);
+      expect(unknown).toHaveLength(20);
+      expect(limited).toHaveLength(980);
+      expect(new Set(unknown.map(({ text }) => text)).size).toBe(1);
+      expect(new Set(limited.map(({ text }) => text)).size).toBe(1);
+      for (const { headers, json } of limited) {
+        expect(Number(headers['retry-after'])).toBeGreaterThanOrEqual(1);
+        expect(Number(headers['retry-after'])).toBeLessThanOrEqual(60);
+        expect(json.errorType).toBe('unauthenticated');
+      }
+      expect(slowest).toBeLessThan(1000);
+      expect(touched(site)).toEqual(UNTOUCHED);
+      expect(await site.counts()).toEqual({ 'pause/unauthenticated': 1000, 'pause/execute': 20 });
+    },
+  );
 
   test('from one address do not count against another', async () => {
     const site = await open();
@@ -69,7 +73,7 @@ describe('A6 guesses', () => {
       return process.memoryUsage().heapUsed;
     };
     const round = async (): Promise<void> => {
-      for (let i = 0; i < 10; i += 1) {
+      for (let i = 0; i < 5; i += 1) {
         await Promise.all(
           Array.from({ length: 50 }, () => site.raw(requestOf('POST', '/api/v1/admin/pause', long))),
         );
@@ -223,11 +227,14 @@ describe('L5 the series', () => {
       asked: typeof requests,
       headers: Readonly<Record<string, string>> = {},
     ): Promise<string[]> => {
-      for (let i = 0; i < asked.length; i += 40) {
-        const some = asked.slice(i, i + 40);
-        await Promise.all(
-          some.map(([verb, where, query]) => site.raw(requestOf(verb, `${where}${query}`, headers))),
-        );
+      // Many of them over one connection, the last of which closes it.
+      for (let i = 0; i < asked.length; i += 100) {
+        const some = asked.slice(i, i + 100).map(([verb, where, query], at, all) => {
+          const more: Record<string, string> = at < all.length - 1 ? { Connection: 'keep-alive' } : {};
+          return requestOf(verb, `${where}${query}`, { ...headers, ...more });
+        });
+        const said = await site.raw(some.join(''));
+        expect(said.match(/HTTP\/1\.1 \d{3} /g)).toHaveLength(some.length);
       }
       const { families } = await site.metrics();
       return families.flatMap(({ samples }) =>

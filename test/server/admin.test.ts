@@ -552,7 +552,7 @@ describe('a pause', () => {
     const list = () => site.get('/api/v1/admin/actions', { as: 'all' });
     await expect.poll(async () => (await list()).status, { timeout: 5000 }).toBe(503);
     const busy = await list();
-    expect([...(bare(busy)), busy.headers['retry-after']]).toEqual([503, 'busy', '1']);
+    expect([...bare(busy), busy.headers['retry-after']]).toEqual([503, 'busy', '1']);
     expect((await pause(site)).status).toBe(200);
     const statuses = (await site.passing(waiting)).map(({ status }) => status);
     expect(new Set(statuses)).toEqual(new Set([200]));

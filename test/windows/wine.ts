@@ -280,6 +280,11 @@ export class WineSuite {
     });
   }
 
+  /** Where a file of drive C lies on this machine. */
+  unixPath(file: string): string {
+    return path.join(this.#prefix, 'drive_c', ...file.replace(/^C:/, '').split('\\'));
+  }
+
   /** Puts the fake into System32. A DLL that lacks the exports `without` takes effect for programs started later. */
   installDll(without: readonly string[] = []): void {
     const installed = path.join(this.#prefix, 'drive_c/windows/system32/mprapi.dll');

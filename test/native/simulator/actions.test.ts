@@ -211,7 +211,7 @@ describe('a dial by command', () => {
 
 describe('a hang-up', () => {
   it('of a steady link leaves it idle, and a dial brings it back', async () => {
-    const { clock, dial, hangUp, state, settled, sessionOf } = await start();
+    const { clock, sim, dial, hangUp, state, settled, sessionOf } = await start();
     const before = (await sessionOf('Site-Berlin'))!;
     expect(await hangUp('Site-Berlin')).toBe(0);
     expect(state('Site-Berlin')).toEqual(['disconnected', 0, 0]);
@@ -223,6 +223,11 @@ describe('a hang-up', () => {
     const after = (await sessionOf('Site-Berlin'))!;
     expect(after.hex('guid')).not.toBe(before.hex('guid'));
     expect(after.u64('ullBytesRcved')).toBeLessThan(before.u64('ullBytesRcved'));
+    // Its own next session follows at once.
+    const dialled = sim.liveSessions().find(({ guid }) => guid === after.hex('guid'))!;
+    await clock.advance(dialled.endMs - clock.monotonicMs());
+    expect(state('Site-Berlin')).toEqual(['connected', 0, 0]);
+    expect((await sessionOf('Site-Berlin'))!.hex('guid')).not.toBe(after.hex('guid'));
   });
 
   it('of a port ends its session, and the next one of the same user comes as scheduled', async () => {
@@ -364,6 +369,14 @@ describe('truth', () => {
           const { clock, sim, handle } = await start({ scenario, seed });
           const links = sim.links().map(({ name }) => name);
           const uncommanded = createSimulator({ scenario, seed, clock });
+          /** Milliseconds until the link's own session starts, if one does within so many. */
+          const ownStart = (link: string, withinMs: number): number | null => {
+            const now = clock.monotonicMs();
+            const session = uncommanded
+              .liveSessions(now + withinMs)
+              .find(({ user, startMs }) => user === userOf(link) && startMs > now);
+            return session ? session.startMs - now : null;
+          };
           const from = clock.monotonicMs();
           let before = new Map(sim.liveSessions().map((s) => [keyOf(s), s]));
           const seen = { started: 0, ended: 0, received: 0, switchovers: 0 };
@@ -396,13 +409,13 @@ describe('truth', () => {
           look();
           for (const { waitMs, toStart, what, which, dialMs, failures } of commands) {
             const name = links[which % links.length]!;
-            const now = clock.monotonicMs();
-            const next = uncommanded
-              .liveSessions(now + waitMs)
-              .find(({ user, startMs }) => user === userOf(name) && startMs > now);
-            for (let left = toStart && next ? next.startMs - now : waitMs; left > 0; left -= 400) {
-              await clock.advance(Math.min(left, 400));
+            for (let left = waitMs; left > 0;) {
+              // No session is so short that it would pass between two looks.
+              const step = Math.min(left, 400);
+              const toNext = toStart ? ownStart(name, step) : null;
+              await clock.advance(toNext ?? step);
               look();
+              left = toNext === null ? left - step : 0;
             }
             past.push({
               atMs: clock.monotonicMs() - 1,
