@@ -3,7 +3,7 @@
  * loop, as much work for a user that does not exist as for one that does, and a bound on what waits.
  */
 import { createHmac, randomBytes } from 'node:crypto';
-import { verify } from '@node-rs/bcrypt';
+import type { verify } from '@node-rs/bcrypt';
 import { bcryptCost, MIN_BCRYPT_COST } from './bcrypt-hash.ts';
 
 /** `busy`: too many wait already; ask again later. */
@@ -22,8 +22,21 @@ const MAX_WAITING_PER_CLIENT = 8;
 /** Salt and digest of a hash, all zero: nobody knows a password for it, and nobody will find one. */
 const NO_DIGEST = '.'.repeat(53);
 
+type Verify = typeof verify;
+
+/** Rejects, saying what to do, if no password can be checked on this machine. */
+export async function loadVerify(): Promise<Verify> {
+  try {
+    // Not before there are passwords: the build for Windows needs a runtime that not every Windows has.
+    return (await import('@node-rs/bcrypt')).verify;
+  } catch (error) {
+    const advice = 'on Windows install the Microsoft Visual C++ Redistributable (x64)';
+    throw new Error(`passwords cannot be checked, as bcrypt cannot be loaded: ${advice}`, { cause: error });
+  }
+}
+
 export class PasswordChecker {
-  readonly #verify: typeof verify;
+  readonly #verify: Verify;
   /** Kept apart, so that guesses do not push out what is right. */
   readonly #right = new RecentKeys(MAX_KNOWN);
   readonly #wrong = new RecentKeys(MAX_KNOWN);
@@ -33,7 +46,7 @@ export class PasswordChecker {
   #waitingTotal = 0;
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(verifyHash: typeof verify = verify) {
+  constructor(verifyHash: Verify = async (password, hash) => (await loadVerify())(password, hash)) {
     this.#verify = verifyHash;
   }
 

@@ -14,7 +14,7 @@ import type { Server as HttpsServer } from 'node:https';
 import type { RequestHandler } from 'express';
 import type { Clock } from '../model/clock.ts';
 import type { Logger } from '../model/logger.ts';
-import { parseBasicCredentials, PasswordChecker } from './password-checker.ts';
+import { loadVerify, parseBasicCredentials, PasswordChecker } from './password-checker.ts';
 import { createSecureServer, isOutdated } from './tls-server.ts';
 import { TokenBucket } from './token-bucket.ts';
 import type { WebConfig } from './web-config-schema.ts';
@@ -42,10 +42,12 @@ export interface WebSecurity {
   readonly basicAuth: RequestHandler;
 }
 
-/** Rejects with a UsageError of one line if the file, or one that it names, cannot be used. */
+/** Rejects with an error of one line if the file, or what it takes, cannot be used. */
 export async function openWebSecurity(path: string, parts: WebSecurityParts): Promise<WebSecurity> {
   const source = new WebConfigSource(path, parts);
-  return new FileWebSecurity(source, await source.open(), parts);
+  const started = await source.open();
+  if (started.users.size > 0) await loadVerify();
+  return new FileWebSecurity(source, started, parts);
 }
 
 class FileWebSecurity implements WebSecurity {

@@ -273,6 +273,27 @@ describe('a reconnect', () => {
     expect(looks).toBe(6);
   });
 
+  it('has not failed where the state is late to show that the interface is being dialled', async () => {
+    for (const [lateMs, state] of [
+      [2500, 'succeeded'],
+      [10_000, 'failed'],
+    ] as const) {
+      const { world, life } = await onSites();
+      const link = world.server.link('Site-A');
+      let dialMs = Infinity;
+      world.server.intercept = (request) => {
+        if (request.action === 'connect') {
+          dialMs = world.clock.monotonicMs() + lateMs;
+          return resultOf(request, 'in_progress', 600);
+        }
+        if (world.clock.monotonicMs() >= dialMs + 1500) link.state = 'connected';
+        else if (world.clock.monotonicMs() >= dialMs) link.state = 'connecting';
+        return undefined;
+      };
+      expect((await life.reconnect('Site-A')).state, String(lateMs)).toBe(state);
+    }
+  });
+
   it('C3 takes and is verified in the same time whatever the system clock does', async () => {
     for (const day of [86_400, -86_400]) {
       const { world, life, simulator } = await onSimulator();

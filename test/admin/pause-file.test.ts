@@ -2,10 +2,11 @@
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { AuditDisk } from '../../src/admin/audit-file.ts';
 import { PAUSE_FILE, PauseFile } from '../../src/admin/pause-file.ts';
 import type { Clock } from '../../src/model/clock.ts';
 import type { Logger } from '../../src/model/logger.ts';
-import { FakeClock } from '../doubles/fake-clock.ts';
+import { FakeClock, settle } from '../doubles/fake-clock.ts';
 import type { Loss } from '../doubles/fake-disk.ts';
 import { DISK_OPERATIONS, FakeDisk } from '../doubles/fake-disk.ts';
 import { diceOf, FOLDER, MINUTE } from './exporter-life.ts';
@@ -13,7 +14,7 @@ import { diceOf, FOLDER, MINUTE } from './exporter-life.ts';
 const PATH = join(FOLDER, PAUSE_FILE);
 const DAY = 86_400;
 
-async function open(disk: FakeDisk, clock: Clock = new FakeClock()) {
+async function open(disk: AuditDisk, clock: Clock = new FakeClock()) {
   const errors: string[] = [];
   const ignore = (): void => undefined;
   const error = (message: string): void => void errors.push(message);
@@ -106,6 +107,27 @@ describe('a pause', () => {
     ]);
     expect(file.state).toMatchObject({ paused: true, actor: 'c', persisted: true });
     expect((await open(disk.reboot('unsynced'))).file.state).toMatchObject({ actor: 'c', reason: 'third' });
+  });
+
+  it('that takes longer to write than the one after it is not the last one on the disk', async () => {
+    const disk = new FakeDisk();
+    let opened = 0;
+    const slow: AuditDisk = {
+      isFolder: (path) => disk.isFolder(path),
+      list: (folder) => disk.list(folder),
+      open: async (path, how) => {
+        opened += 1;
+        // The first is its making.
+        if (opened === 2) await settle();
+        return disk.open(path, how);
+      },
+      unlink: (path) => disk.unlink(path),
+      syncFolder: (folder) => disk.syncFolder(folder),
+    };
+    const { file } = await open(slow);
+    await Promise.all([file.pause('a', 'first', undefined), file.resume()]);
+    expect(file.state).toEqual(RUNNING);
+    expect((await open(disk.reboot('unsynced'))).file.state).toEqual(RUNNING);
   });
 
   it('holds from the moment it is asked for, before the disk has it', async () => {

@@ -340,7 +340,6 @@ describe('the program', () => {
     );
     await program.scrape();
     const path = '/api/v1/admin/interfaces/Site-Lisboa/reconnect';
-    program.nativeHost();
     process.kill(program.nativeHost(), 'SIGSTOP');
     const started = performance.now();
     const [action, hook] = await Promise.all([

@@ -200,8 +200,7 @@ class Watch {
     this.#sums.set(cell, sums);
     // What 64 bits count since a ClearStats is whole, whatever was known before.
     const cleared = session.capForClear !== Infinity;
-    const narrow =
-      server.kind === 'narrow' || server.api === 'ex' || (session.lastApi === 'ex' && !cleared);
+    const narrow = server.kind === 'narrow' || server.api === 'ex' || (session.lastApi === 'ex' && !cleared);
     CONNECTION_COUNTERS.forEach((counter, c) => {
       const now = session.moved[counter] - session.lost[counter];
       const delta = now - session.readable[counter];

@@ -122,6 +122,17 @@ function compileFake(without: readonly string[] = []): string {
   });
 }
 
+/** What Wine 8 lacks of Windows 10. */
+function compilePrimitives(): string {
+  const source = path.join(import.meta.dirname, 'bcryptprimitives.c');
+  const key = hashOf(fs.readFileSync(source), GCC_FLAGS.join(' '));
+  const folder = makeOnce(path.join(CACHE, `bcryptprimitives-${key}`), (part) => {
+    const dll = path.join(part, 'bcryptprimitives.dll');
+    run(MINGW_GCC, [...GCC_FLAGS, source, '-shared', '-o', dll, '-ladvapi32']);
+  });
+  return path.join(folder, 'bcryptprimitives.dll');
+}
+
 function fetchNode(): string {
   const folder = makeOnce(path.join(CACHE, `${NODE_PACKAGE.name}-${NODE_PACKAGE.version}`), (part) => {
     const spec = `${NODE_PACKAGE.name}@${NODE_PACKAGE.version}`;
@@ -290,6 +301,11 @@ export class WineSuite {
     const installed = path.join(this.#prefix, 'drive_c/windows/system32/mprapi.dll');
     fs.rmSync(installed, { force: true });
     fs.copyFileSync(this.dll(without), installed);
+  }
+
+  /** Without it the Windows build of @node-rs/bcrypt cannot be loaded: as on a Windows without the Visual C++ runtime. */
+  installBcryptPrimitives(): void {
+    fs.copyFileSync(compilePrimitives(), this.unixPath('C:\\windows\\system32\\bcryptprimitives.dll'));
   }
 
   dll(without: readonly string[] = []): string {
