@@ -2,8 +2,7 @@
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BadRequestBody, parseJsonBody } from './admin/hooks/json.ts';
-import { alertmanagerBody, grafanaBody, toDelivery } from './admin/hooks/alerts.ts';
-import { covers } from './admin/access.ts';
+import { alertmanagerBody, grafanaBody } from './admin/hooks/alerts.ts';
 import { AuditDamagedError } from './admin/audit-log.ts';
 import type { AdminService } from './admin/service.ts';
 import { openAdminService } from './admin/service.ts';
@@ -35,7 +34,7 @@ import { systemClock } from './runtime/clock.ts';
 import { createLogger } from './runtime/logger.ts';
 import { openStorage, PSEUDONYM_KEY, readOrMakeSecret } from './runtime/storage.ts';
 import { installShutdown } from './runtime/shutdown.ts';
-import type { AdminBackend, AdminRoutes } from './server/admin.ts';
+import type { AdminRoutes } from './server/admin.ts';
 import { createApp } from './server/app.ts';
 import type { Listener } from './server/listen.ts';
 import { listen } from './server/listen.ts';
@@ -255,7 +254,7 @@ class Admin {
   get routes(): AdminRoutes {
     const { clock } = this.#parts;
     return {
-      backend: () => this.#backend(),
+      backend: () => this.#service,
       clock,
       parseJson: parseJsonBody,
       isBodyProblem: (error): error is Error => error instanceof BadRequestBody,
@@ -310,25 +309,6 @@ class Admin {
     const startMs = clock.monotonicMs();
     const snapshot = await poller.collect(waitMs);
     return clock.monotonicMs() - startMs < waitMs ? snapshot : { ...snapshot, service: undefined };
-  }
-
-  #backend(): AdminBackend | undefined {
-    const service = this.#service;
-    if (!service) return undefined;
-    return {
-      claimsGrafana: (header) => service.claimsGrafana(header),
-      callerOf: (token, names) => service.callerOf(token, names),
-      grafanaOf: (body, header) => service.grafanaOf(body, header),
-      covers,
-      request: (caller, asked) => service.request(caller, asked),
-      reset: (caller, name, reason, route) => service.reset(caller, name, reason, route),
-      pause: (caller, reason, seconds) => service.pause(caller, reason, seconds),
-      resume: (caller, reason) => service.resume(caller, reason),
-      actions: (caller) => service.actions(caller),
-      action: (caller, id) => service.action(caller, id),
-      settled: (id, ms) => service.settled(id, ms),
-      hook: (caller, source, body) => service.alerts(caller, toDelivery(source, body), source),
-    };
   }
 
   *#breakers(): Generator<readonly [string, boolean]> {

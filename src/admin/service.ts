@@ -8,13 +8,11 @@ import type {
   ActionAnswer,
   ActionName,
   ActionRecord,
-  ActionTarget,
+  ActionRequest,
   AdminConfig,
   Decision,
-  Endpoint,
   Grant,
   HookAnswer,
-  Overridable,
   PauseState,
 } from '../model/admin.ts';
 import type { Clock } from '../model/clock.ts';
@@ -26,7 +24,8 @@ import { Actions, isFinal } from './actions.ts';
 import type { AuditDisk } from './audit-file.ts';
 import { openAuditLog } from './audit-log.ts';
 import type { AuditLog } from './audit-log.ts';
-import type { Delivery } from './hooks/alerts.ts';
+import type { AlertSource, Delivery } from './hooks/alerts.ts';
+import { toDelivery } from './hooks/alerts.ts';
 import { verifyGrafanaSignature } from './hooks/grafana-signature.ts';
 import { compileRules } from './hooks/rules.ts';
 import { Ledger } from './ledger.ts';
@@ -55,20 +54,6 @@ export interface AdminServiceOptions {
   readonly logger: Logger;
   readonly events: AdminEvents;
   readonly disk?: AuditDisk;
-}
-
-/** A request for an action, as a caller makes it. */
-export interface ActionRequest {
-  readonly action: ActionName;
-  /** The interface by the name that is shown. */
-  readonly target: ActionTarget;
-  readonly endpoint?: Endpoint;
-  readonly reason: string;
-  readonly force: boolean;
-  readonly override: readonly Overridable[];
-  readonly route: string;
-  /** With it, the same request is carried out once. `body`: all that makes it the same. */
-  readonly idempotency?: { readonly key: string; readonly body: string };
 }
 
 const GRAFANA = 'grafana';
@@ -175,6 +160,11 @@ export class AdminService {
       (token === undefined ? undefined : this.#access.byToken(token)) ??
       this.#access.byCertificate(subjectAltNames)
     );
+  }
+
+  /** Whether what the caller may do, it may do to this interface, by the name that is shown. */
+  covers(caller: Grant, interfaceName: string): boolean {
+    return covers(caller, interfaceName);
   }
 
   /** Grafana, if the signature is of its secret and of now; `header` answers '' for a header that is not there. */
@@ -312,6 +302,11 @@ export class AdminService {
     await this.#actions.note({ kind: 'resume', actor: caller.name, reason });
     this.#options.logger.info('actions are resumed', { reason, actor: caller.name });
     return state;
+  }
+
+  /** A notification as it came. @throws BadRequestBody if it is none of that source. */
+  hook(caller: Grant, source: AlertSource, body: unknown): Promise<HookAnswer> {
+    return this.alerts(caller, toDelivery(source, body), source);
   }
 
   alerts(caller: Grant, delivery: Delivery, route: string): Promise<HookAnswer> {

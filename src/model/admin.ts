@@ -218,6 +218,20 @@ export interface Endpoint {
   readonly remoteAddress: string;
 }
 
+/** A request for an action, as a caller makes it. */
+export interface ActionRequest {
+  readonly action: ActionName;
+  /** The interface by the name that is shown. */
+  readonly target: ActionTarget;
+  readonly endpoint?: Endpoint;
+  readonly reason: string;
+  readonly force: boolean;
+  readonly override: readonly Overridable[];
+  readonly route: string;
+  /** With it, the same request is carried out once. `body`: all that makes it the same. */
+  readonly idempotency?: { readonly key: string; readonly body: string };
+}
+
 /** What came of a request. */
 export interface ActionAnswer {
   readonly decision: Decision;

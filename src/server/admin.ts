@@ -9,12 +9,10 @@ import type {
   ActionAnswer,
   ActionName,
   ActionRecord,
-  ActionTarget,
+  ActionRequest,
   Decision,
-  Endpoint,
   Grant,
   HookAnswer,
-  Overridable,
   PauseState,
   Right,
 } from '../model/admin.ts';
@@ -31,17 +29,6 @@ import {
 } from './admin-schemas.ts';
 import { BodyError, readBody } from './request-body.ts';
 
-export interface AskedAction {
-  readonly action: ActionName;
-  readonly target: ActionTarget;
-  readonly endpoint?: Endpoint;
-  readonly reason: string;
-  readonly force: boolean;
-  readonly override: readonly Overridable[];
-  readonly route: string;
-  readonly idempotency?: { readonly key: string; readonly body: string };
-}
-
 /** What stands behind the routes. */
 export interface AdminBackend {
   /** True if a signature is there that may be one of now. */
@@ -50,7 +37,7 @@ export interface AdminBackend {
   grafanaOf(body: Uint8Array, header: (name: string) => string): Grant | undefined;
   /** Whether what the caller may do, he may do to this interface, by the name that is shown. */
   covers(caller: Grant, interfaceName: string): boolean;
-  request(caller: Grant, asked: AskedAction): Promise<ActionAnswer>;
+  request(caller: Grant, asked: ActionRequest): Promise<ActionAnswer>;
   reset(caller: Grant, interfaceName: string, reason: string, route: string): Promise<ActionAnswer>;
   pause(caller: Grant, reason: string, seconds: number | undefined): Promise<PauseState | undefined>;
   resume(caller: Grant, reason: string): Promise<PauseState | undefined>;
@@ -199,7 +186,7 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
 
   const act = (
     action: ActionName,
-    asked: (request: Request) => Promise<Omit<AskedAction, 'route' | 'action' | 'idempotency'>>,
+    asked: (request: Request) => Promise<Omit<ActionRequest, 'route' | 'action' | 'idempotency'>>,
   ): RequestHandler =>
     known(action, async (request, response, caller, backend) => {
       mustHave(caller, action);

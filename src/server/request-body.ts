@@ -27,7 +27,7 @@ export async function readBody(request: IncomingMessage, maxBytes: number): Prom
   if (Number(headers['content-length'] ?? 0) > maxBytes) throw tooLong;
   const chunks: Buffer[] = [];
   let bytes = 0;
-  // The connection is kept: there is an answer to be sent, whatever the body was.
+  // Destroyed, the request would have no hold on its connection any more, and what is left of the body would come on.
   const reading = request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
   for await (const chunk of reading) {
     bytes += chunk.length;

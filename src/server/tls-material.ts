@@ -39,11 +39,10 @@ export async function readPems(
       throw error instanceof UsageError ? new UsageError(`${source.origin}: ${error.message}`) : error;
     }
   };
-  const [cert, key, clientCa] = await Promise.all([
-    contentOf(config.cert),
-    contentOf(config.key),
-    config.clientCa && contentOf(config.clientCa),
-  ]);
+  // One after the other: of several that cannot be read, it is always the first that is named.
+  const cert = await contentOf(config.cert);
+  const key = await contentOf(config.key);
+  const clientCa = config.clientCa && (await contentOf(config.clientCa));
   return { cert, key, clientCa };
 }
 

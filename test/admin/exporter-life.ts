@@ -7,7 +7,7 @@ import type { AuditLine } from '../../src/admin/audit-file.ts';
 import { scanFolder, verifyAudit } from '../../src/admin/audit-file.ts';
 import type { Delivery } from '../../src/admin/hooks/alerts.ts';
 import { toDelivery } from '../../src/admin/hooks/alerts.ts';
-import type { ActionRequest, AdminService } from '../../src/admin/service.ts';
+import type { AdminService } from '../../src/admin/service.ts';
 import { openAdminService } from '../../src/admin/service.ts';
 import type { Actor } from '../../src/model/actions.ts';
 import type {
@@ -18,6 +18,7 @@ import type {
   GuardPolicy,
   HookAnswer,
   HookRule,
+  ActionRequest,
 } from '../../src/model/admin.ts';
 import { RIGHTS } from '../../src/model/admin.ts';
 import type { Clock } from '../../src/model/clock.ts';

@@ -178,41 +178,41 @@ const padded = (bytes: number): string => JSON.stringify(REASON).padEnd(bytes);
 const BODY = JSON.stringify(REASON);
 
 describe('H5 a body', () => {
-  type Case = readonly [what: string, asked: Asked, status: number, error: RegExp];
+  type Case = readonly [what: string, status: number, asked: Asked, error: RegExp];
   const body = (what: string, text: string | Buffer, error: RegExp): Case => [
     what,
-    { body: text, headers: JSON_TYPE },
     400,
+    { body: text, headers: JSON_TYPE },
     error,
   ];
-  const typed = (type: string, status: number): Case => [
+  const typed = (type: string): Case => [
     `of type ${JSON.stringify(type)}`,
+    415,
     { body: BODY, headers: { 'Content-Type': type } },
-    status,
     /application\/json/,
   ];
-  const coded = (coding: string, bytes: Buffer, status = 415): Case => [
+  const coded = (coding: string, bytes: Buffer): Case => [
     `encoded as ${JSON.stringify(coding)}`,
+    415,
     { body: bytes, headers: { ...JSON_TYPE, 'Content-Encoding': coding } },
-    status,
     /compressed/,
   ];
 
   test.each<Case>([
-    ['that is missing', {}, 415, /application\/json/],
-    ['that is missing, with its type', { headers: JSON_TYPE }, 400, /empty/],
-    ['without a type', { body: BODY }, 415, /application\/json/],
-    typed('', 415),
-    typed('text/plain', 415),
-    typed('text/json', 415),
-    typed('application/x-www-form-urlencoded', 415),
-    typed('application/jsonp', 415),
-    typed('application/json-patch+json', 415),
-    typed('application/json, text/plain', 415),
-    typed('application/json; charset=iso-8859-1', 415),
-    typed('application/json; charset=utf-16', 415),
-    typed('application/json; charset=utf-8; charset=utf-16', 415),
-    typed('application/json; profile=x', 415),
+    ['that is missing', 415, {}, /application\/json/],
+    ['that is missing, with its type', 400, { headers: JSON_TYPE }, /empty/],
+    ['without a type', 415, { body: BODY }, /application\/json/],
+    typed(''),
+    typed('text/plain'),
+    typed('text/json'),
+    typed('application/x-www-form-urlencoded'),
+    typed('application/jsonp'),
+    typed('application/json-patch+json'),
+    typed('application/json, text/plain'),
+    typed('application/json; charset=iso-8859-1'),
+    typed('application/json; charset=utf-16'),
+    typed('application/json; charset=utf-8; charset=utf-16'),
+    typed('application/json; profile=x'),
     coded('gzip', gzipSync(BODY)),
     coded('x-gzip', gzipSync(BODY)),
     coded('deflate', deflateSync(BODY)),
@@ -243,22 +243,22 @@ describe('H5 a body', () => {
     body('10,000 objects deep', '{"a":'.repeat(10_000), /deeper than 16/),
     body('17 deep', `{"reason":${'['.repeat(16)}${']'.repeat(16)}}`, /deeper than 16/),
     body('16 deep', `{"reason":${'['.repeat(15)}${']'.repeat(15)}}`, /reason/),
-    ['of 65,537 bytes', { body: padded(65_537), headers: JSON_TYPE }, 413, /65536 bytes/],
-    ['of 1 MiB', { body: padded(1024 * 1024), headers: JSON_TYPE }, 413, /65536 bytes/],
-    ['of 20 MB', { body: padded(20_000_000), headers: JSON_TYPE }, 413, /65536 bytes/],
+    ['of 65,537 bytes', 413, { body: padded(65_537), headers: JSON_TYPE }, /65536 bytes/],
+    ['of 1 MiB', 413, { body: padded(1024 * 1024), headers: JSON_TYPE }, /65536 bytes/],
+    ['of 20 MB', 413, { body: padded(20_000_000), headers: JSON_TYPE }, /65536 bytes/],
     [
       'of 65,537 bytes that does not tell its length',
-      { chunks: [Buffer.from(padded(65_536)), Buffer.from(' ')], headers: JSON_TYPE },
       413,
+      { chunks: [Buffer.from(padded(65_536)), Buffer.from(' ')], headers: JSON_TYPE },
       /65536 bytes/,
     ],
     [
       'of 1 MiB that does not tell its length',
-      { chunks: Array.from({ length: 64 }, () => Buffer.alloc(16 * 1024, ' ')), headers: JSON_TYPE },
       413,
+      { chunks: Array.from({ length: 64 }, () => Buffer.alloc(16 * 1024, ' ')), headers: JSON_TYPE },
       /65536 bytes/,
     ],
-  ])('%s is %3$s', async (_, asked, status, error) => {
+  ])('%s is refused with %i', async (_, status, asked, error) => {
     await open();
     const answer = await site.post(PAUSE, { as: 'all', ...asked });
     expect(bare(answer)).toEqual([status, 'bad_data']);
@@ -340,12 +340,35 @@ describe('H5 a body', () => {
     expect(touched(site)).toEqual(UNTOUCHED);
   });
 
-  test('that never ends is let go of soon after it was refused', async () => {
+  test('that never ends is let go of soon after it was refused, also by who does not say how long it is', async () => {
     await open();
-    const refused = site.raw(post('1000000', '{'));
-    await expect.poll(async () => (await site.counts())['pause/invalid']).toBe(1);
+    const endless = post('0', `10000\r\n${' '.repeat(65_536)}\r\n1\r\n `).replace(
+      'Content-Length: 0',
+      'Transfer-Encoding: chunked',
+    );
+    const refused = Promise.all([site.raw(post('1000000', '{')), site.raw(endless)]);
+    await expect.poll(async () => (await site.counts())['pause/invalid']).toBe(2);
     await site.clock.advance(2000);
-    expect(await refused).toMatch(/^HTTP\/1\.1 413 /);
+    for (const said of await refused) expect(said).toMatch(/^HTTP\/1\.1 413 /);
+  });
+
+  test('that goes on and on after it was refused is cut off', async () => {
+    await open();
+    const head = post('1000000000', '');
+    const sent = await new Promise<number>((resolve) => {
+      let bytes = 0;
+      const socket = connect(site.port, '127.0.0.1');
+      socket.on('error', () => undefined);
+      socket.on('close', () => resolve(bytes));
+      const chunk = Buffer.alloc(65_536, ' ');
+      const next = (): void => {
+        bytes += chunk.length;
+        if (bytes < 200_000_000) socket.write(chunk, (error) => error ?? next());
+        else socket.destroy();
+      };
+      socket.write(head, next);
+    });
+    expect(sent).toBeLessThan(100_000_000);
   });
 });
 

@@ -84,6 +84,12 @@ export class AdminHome {
     return admin;
   }
 
+  /** How it ends where it cannot start. */
+  async refusal(): Promise<{ readonly code: number | null; readonly stderr: string }> {
+    const { code, program } = await this.#suite.runNode(['dist/main.js', `--config.file=${CONFIG}`]);
+    return { code, stderr: program.stderr() };
+  }
+
   /** As this machine names it. */
   get storage(): string {
     return this.#suite.unixPath(STORAGE);

@@ -6,9 +6,9 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { ActionObject } from '../../src/server/admin-schemas.ts';
-import type { ApiAnswer } from './admin-exporter.ts';
+import type { AdminExporter, ApiAnswer } from './admin-exporter.ts';
 import { AdminHome, ATTEMPT_SECONDS, basic, PASSWORD } from './admin-exporter.ts';
-import type { AdminExporter } from './admin-exporter.ts';
+import { WindowsExporter } from './exporter.ts';
 import { describeUnderWine, type FakeMprapi, scriptLine, WineSuite } from './wine.ts';
 
 vi.setConfig({ testTimeout: 60_000 });
@@ -168,7 +168,7 @@ const SCRIPT = [
   ]),
 ].join('');
 
-describeUnderWine('guarded actions on Windows', () => {
+describeUnderWine('the exporter with its admin API on Windows', () => {
   let suite: WineSuite;
   let fake: FakeMprapi;
   let home: AdminHome;
@@ -224,7 +224,7 @@ describeUnderWine('guarded actions on Windows', () => {
     }
   }
 
-  describe('dial', () => {
+  describe('dials', () => {
     let zuerich: ApiAnswer<ActionObject>;
     let cases: readonly ApiAnswer<ActionObject>[];
     let never: ApiAnswer<ActionObject>;
@@ -270,7 +270,7 @@ describeUnderWine('guarded actions on Windows', () => {
       for (const [at] of CONNECT_CASES.entries()) expect(callsOn(DISCONNECT, handleOf(DIAL, at))).toEqual([]);
     });
 
-    it('in vain are cancelled at the deadline and failed with the last error of the interface', async () => {
+    it('in vain up to the deadline, cancels, and has failed with the last error of the interface', async () => {
       expect(never.data).toMatchObject({
         state: 'failed',
         outcome: {
@@ -289,7 +289,7 @@ describeUnderWine('guarded actions on Windows', () => {
       expect(await stateOf(NEVER.name)).toBe('disconnected');
     });
 
-    it('in vain are failed with what the interface says as soon as it says so', () => {
+    it('in vain, and has failed with what the interface says as soon as it says so', () => {
       expect(failing.data).toMatchObject({
         state: 'failed',
         outcome: {
@@ -303,7 +303,7 @@ describeUnderWine('guarded actions on Windows', () => {
       expect(callsOn(DISCONNECT, FAILING.handle)).toEqual([]);
     });
 
-    it('in vain are not cancelled where somebody else began, and in doubt are', () => {
+    it('in vain, and cancels what is in doubt but not what somebody else began', () => {
       expect(others.data).toMatchObject({ state: 'failed', outcome: { result: 'timeout', code: 910 } });
       expect(callsOn(DISCONNECT, OTHERS.handle)).toEqual([]);
       expect(inDoubt.data).toMatchObject({ state: 'unknown', outcome: { result: 'timeout', code: 1726 } });
@@ -331,7 +331,7 @@ describeUnderWine('guarded actions on Windows', () => {
     });
   });
 
-  it('disconnect with an end for each code that the call may answer', async () => {
+  it('disconnects with an end for each code that the call may answer', async () => {
     const answers = await Promise.all(
       DISCONNECT_CASES.map((_, at) => admin.disconnect(siteOf(DROP, at).name)),
     );
@@ -340,7 +340,7 @@ describeUnderWine('guarded actions on Windows', () => {
     expect(await stateOf(siteOf(DROP, 0).name)).toBe('disconnected');
   });
 
-  it('move an endpoint by exactly the handle and the 268 bytes', async () => {
+  it('moves an endpoint by exactly the handle and the 268 bytes', async () => {
     const v4 = { interfaceIndex: 0xfedc_ba98, localAddress: '198.51.100.7', remoteAddress: '203.0.113.9' };
     const v6 = {
       interfaceIndex: 12,
@@ -378,7 +378,7 @@ describeUnderWine('guarded actions on Windows', () => {
     expect(fake.calls(UPDATE)).toHaveLength(2);
   });
 
-  it('move an endpoint with an end for each code that the call may answer', async () => {
+  it('moves an endpoint with an end for each code that the call may answer', async () => {
     const endpoint = { interfaceIndex: 7, localAddress: '198.51.100.7', remoteAddress: '203.0.113.9' };
     const answers = await Promise.all(
       UPDATE_CASES.map((_, at) => admin.moveEndpoint(ids[sessionOf(MOVE, at).user]!, endpoint)),
@@ -387,7 +387,7 @@ describeUnderWine('guarded actions on Windows', () => {
     expectEnds(UPDATE_CASES, answers, UPDATE, callsOf, STALE);
   });
 
-  it('hang up a connection by all of its ports, with an end for each code that the call may answer', async () => {
+  it('hangs up a connection by all of its ports, with an end for each code that the call may answer', async () => {
     const hungUp = await admin.hangUp(ids[MULTILINK.user]!);
     expect(hungUp).toMatchObject({
       status: 200,
@@ -404,7 +404,7 @@ describeUnderWine('guarded actions on Windows', () => {
     expectEnds(HANG_UP_CASES, answers, HANG_UP, callsOf, STALE);
   });
 
-  it('S2 let in by bcrypt for Windows whose password is right, and nobody else, and to no action', async () => {
+  it('lets in by bcrypt whose password is right, nobody else, and nobody to an action', async () => {
     const asked = (route: string, password: string) => admin.send(route, basic(password));
     expect((await asked('/metrics', PASSWORD)).status).toBe(200);
     const wrong = await asked('/metrics', `${PASSWORD}!`);
@@ -415,14 +415,14 @@ describeUnderWine('guarded actions on Windows', () => {
     expect(actions.headers['www-authenticate']).toMatch(/^Bearer /);
   });
 
-  it('call nothing in a wrong way, and leave no buffer behind', () => {
+  it('calls nothing in a wrong way, and leaves no buffer behind', () => {
     const ledgers = fake.ledgers();
     expect(ledgers).toHaveLength(1);
     expect(ledgers[0]).toMatchObject({ live: 0, errors: [] });
     expect(admin.exporter.log().filter(({ level }) => level === 'error')).toEqual([]);
   });
 
-  it('A5 are unknown after a kill in the middle, not repeated, and paused if they were', async () => {
+  it('A5 calls an action unknown after a kill in the middle, does not repeat it, and stays paused', async () => {
     const asked = { reason: 'before the end' };
     const route = `/api/v1/admin/interfaces/${KILLED.name}/reconnect`;
     const begun = await admin.post<ActionObject>(route, asked, 'before-the-kill');
@@ -469,7 +469,7 @@ describeUnderWine('guarded actions on Windows', () => {
     expect(fake.ledgers()).toHaveLength(2);
   });
 
-  it('leave an audit log that is whole here and on Windows, with an outcome for each intent', async () => {
+  it('D2 leaves an audit log that is whole here and on Windows, with an outcome for each intent', async () => {
     const [here, there] = await Promise.all([home.verifyHere(), home.verifyOnWindows()]);
     expect(here).toMatch(
       /^the audit log is whole: \d+ lines in 1 file, sequence 1 to \d+, last hash [0-9a-f]{64}\n$/,
@@ -483,5 +483,17 @@ describeUnderWine('guarded actions on Windows', () => {
     const dialled = new Set(fake.calls(CONNECT).map((call) => call['interface']));
     const reconnects = lines.filter(({ kind, action }) => kind === 'intent' && action === 'reconnect');
     expect(dialled.size).toBe(reconnects.length);
+  });
+
+  it('R2 does not start with users where bcrypt cannot be loaded, says what to install, and starts without users', async () => {
+    const binary = path.join(suite.app, 'node_modules/@node-rs/bcrypt-win32-x64-msvc');
+    fs.renameSync(binary, `${binary}.away`);
+    const { code, stderr } = await home.refusal();
+    expect(code).toBe(1);
+    expect(stderr.trim().split('\n').at(-1)).toMatch(
+      /^rras-exporter: error: passwords cannot be checked, as bcrypt cannot be loaded: on Windows install the Microsoft Visual C\+\+ Redistributable/,
+    );
+    const exporter = await WindowsExporter.start(suite, suite.fake('connection\n'));
+    expect((await exporter.page()).value('rras_up')).toBe(1);
   });
 });
