@@ -61,7 +61,10 @@ export interface ActionsOptions {
   readonly onAuditFailure: () => void;
 }
 
-/** Which state may follow which; an ended one has no successor. */
+/**
+ * Which state may follow which; an ended one has no successor. Of actions of an earlier run, the log knows the intent and
+ * the outcome only.
+ */
 export const TRANSITIONS: Readonly<Record<ActionState, readonly ActionState[]>> = {
   requested: ['denied', 'intended'],
   denied: [],
@@ -364,17 +367,20 @@ export class Actions {
     if (this.#stopping.signal.aborted) return { ...this.#resultOf(called), ...UNVERIFIED };
     // The reason, before cancelling takes it away.
     const errors = this.#errorsOf(last);
-    // What somebody else dials is not ours to cancel.
-    if (called.outcome !== 'already_connecting') {
-      await this.#act({ action: 'disconnect', ...target });
-    }
+    const attempt =
+      called.outcome === 'already_connecting'
+        ? // What somebody else dials is not ours to cancel.
+          'left to who began it'
+        : goesOn(await this.#act({ action: 'disconnect', ...target }))
+          ? 'cancelled'
+          : 'not cancelled: the server did not take that';
     const why = errors.interfaceLastError ? `: ${this.#whyDown(last)}` : '';
     return {
       ...this.#resultOf(called),
       ...errors,
       state: called.outcome === 'unknown' ? 'unknown' : 'failed',
       result: 'timeout',
-      message: `it was not connected in time, and the attempt was ${called.outcome === 'already_connecting' ? 'left to who began it' : 'cancelled'}${why}`,
+      message: `it was not connected in time, and the attempt was ${attempt}${why}`,
     };
   }
 

@@ -170,6 +170,16 @@ describe('a reconnect', () => {
     expect(world.server.changes).toEqual(['connect Site-A']);
   });
 
+  it('that cannot be cancelled at its deadline says so', async () => {
+    const { world, life } = await onSites();
+    world.server.link('Site-A').dial = null;
+    world.server.intercept = (request) =>
+      request.action === 'disconnect' ? resultOf(request, 'retryable', 1722) : undefined;
+    const { outcome } = await life.reconnect('Site-A');
+    expect(outcome).toMatchObject({ result: 'timeout', interfaceLastError: 809 });
+    expect(outcome!.message).toContain('the attempt was not cancelled');
+  });
+
   it('of a connected interface is not made, and of one that is being dialled is busy', async () => {
     const { world, life, simulator } = await onSimulator();
     expect(await life.request('Site-Berlin')).toMatchObject({

@@ -148,9 +148,7 @@ describe('a user', () => {
 });
 
 describe('A6 guesses', () => {
-  // Other programs can hold the loop up for a moment; bcrypt on it would each time, at this cost for longer than allowed.
-  const retry = 3;
-  test('200 at once leave the event loop alone, and those who are known get in', { retry }, async () => {
+  test('200 at once leave the event loop alone, and those who are known get in', async () => {
     const site = await open(users(['alice', hash('alice123', 11)]));
     const alice = { user: 'alice', password: 'alice123' };
     expect((await site.get('/', alice)).status).toBe(200);
@@ -163,7 +161,8 @@ describe('A6 guesses', () => {
     const statuses = (await Promise.all(guesses)).map(({ status }) => status);
     delay.disable();
     expect(during.status).toBe(200);
-    expect(delay.max / 1e6).toBeLessThan(100);
+    // Other programs can hold the loop up for a moment; bcrypt on it would nearly all of the time.
+    expect(delay.percentile(75) / 1e6).toBeLessThan(100);
     expect(new Set(statuses)).toEqual(new Set([401, 503]));
     const busy = await Promise.all(guesses).then((all) => all.find(({ status }) => status === 503));
     expect(busy?.headers['retry-after']).toBe('1');
