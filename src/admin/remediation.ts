@@ -126,6 +126,16 @@ export class Remediation {
       if (!this.#queue.delete(key)) continue;
       const { decision } = await this.#ask(key, order, snapshot);
       this.#count(rule.name, decision);
+      if (decision === 'execute') continue;
+      // When it was delivered, it was to be executed.
+      const { route, actor, alert } = order;
+      await this.#options.actions.note({
+        kind: 'decision',
+        route,
+        actor,
+        counts: { [decision]: 1 },
+        alerts: [{ fingerprint: alert?.fingerprint ?? '', rule: rule.name, decision }],
+      });
     }
   }
 

@@ -89,7 +89,7 @@ const NAMES = [
 
 const MALFORMED = ['%', '%2', '%zz', '%ff', '%C3', '%C3%28', '%ED%A0%80', '%c0%af', 'Site%-Lisboa', '%u0041'];
 
-const PLACES: readonly (readonly [string, (name: string) => string, unknown])[] = [
+const PLACES: readonly (readonly [string, (name: string) => string, object])[] = [
   ['reconnect', (name) => `/api/v1/admin/interfaces/${name}/reconnect`, REASON],
   ['disconnect', (name) => `/api/v1/admin/interfaces/${name}/disconnect`, REASON],
   ['reset', (name) => `/api/v1/admin/interfaces/${name}/reset`, REASON],
@@ -101,10 +101,11 @@ describe('A4 a name', () => {
   test.each(PLACES)('that the server does not have is 404 (%s)', async (_, pathOf, json) => {
     await open();
     for (const name of NAMES) {
-      const answer = await site.post(pathOf(name), { as: 'all', json });
+      const reason = 'line\u0000\u001b\ud800\n';
+      const answer = await site.post(pathOf(name), { as: 'all', json: { ...json, reason } });
       expect({ name, answer: bare(answer) }).toEqual({ name, answer: [404, 'not_found'] });
       // eslint-disable-next-line no-control-regex -- none of them may come back
-      expect(answer.text).not.toMatch(/[\u0000-\u001f\u007f-\u009f]|\\u00/);
+      expect(answer.text).not.toMatch(/[\u0000-\u001f\u007f-\u009f]|\\[nu]/);
       expect(site.world.requests).toEqual([]);
     }
     for (const line of await site.audit()) expect(JSON.stringify(line)).not.toContain('\n');
@@ -290,7 +291,9 @@ describe('H5 a body', () => {
     ['with any text for a reason', { json: { reason: 'Köln 💣 \u0000 \ud800 "\\\n' } }],
   ])('%s is taken', async (_, asked) => {
     await open();
-    expect((await site.post(PAUSE, { as: 'all', ...asked })).status).toBe(200);
+    const answer = await site.post(PAUSE, { as: 'all', ...asked });
+    expect(answer.status).toBe(200);
+    expect(answer.text).not.toMatch(/\\[nu]/);
     const resumed = site.log.map(({ level, message }) => `${level}: ${message}`);
     expect(resumed).toEqual(['warn: actions are paused']);
     (site.log as unknown[]).length = 0;
@@ -349,7 +352,7 @@ describe('H5 a body', () => {
     const refused = Promise.all([site.raw(post('1000000', '{')), site.raw(endless)]);
     await expect.poll(async () => (await site.counts())['pause/invalid']).toBe(2);
     await site.clock.advance(2000);
-    for (const said of await refused) expect(said).toMatch(/^HTTP\/1\.1 413 /);
+    for (const said of await refused) expect(said.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 413']);
   });
 
   test('that goes on and on after it was refused is cut off', async () => {
@@ -363,12 +366,12 @@ describe('H5 a body', () => {
       const chunk = Buffer.alloc(65_536, ' ');
       const next = (): void => {
         bytes += chunk.length;
-        if (bytes < 200_000_000) socket.write(chunk, (error) => error ?? next());
+        if (bytes < 60_000_000) socket.write(chunk, (error) => error ?? next());
         else socket.destroy();
       };
       socket.write(head, next);
     });
-    expect(sent).toBeLessThan(100_000_000);
+    expect(sent).toBeLessThan(40_000_000);
   });
 });
 

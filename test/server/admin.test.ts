@@ -126,11 +126,14 @@ describe('a route', () => {
 
   test.each(withRight)(
     '"$name" authenticates, then authorises, and only then looks at what is asked',
-    async ({ right, ask }) => {
+    async ({ right, about, ask }) => {
       const site = await open();
       const nonsense = { json: undefined, body: '{', headers: { 'Content-Type': 'text/nonsense' } };
       expect(bare(await ask(site, nonsense))).toEqual([401, 'unauthenticated']);
       expect(bare(await ask(site, { ...nonsense, as: 'none' }))).toEqual([403, 'forbidden']);
+      if (about === 'interface') {
+        expect(bare(await ask(site, { ...nonsense, as: 'elsewhere' }))).toEqual([403, 'forbidden']);
+      }
       expect(bare(await ask(site, { ...nonsense, as: onlyRight(right!) }))).toEqual([415, 'bad_data']);
       expect(site.world.requests).toEqual([]);
     },

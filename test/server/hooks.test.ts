@@ -356,6 +356,31 @@ describe('Grafana', () => {
     expect((await deliver(site, [], PATHS[1])).status).toBe(200);
   });
 
+  test('counts as known once its signature was verified, however long the decision takes', async () => {
+    const decide = Promise.withResolvers<undefined>();
+    const site = await open({
+      through: (backend) => ({
+        ...backend,
+        hook: async (...asked) => {
+          await decide.promise;
+          return backend.hook(...asked);
+        },
+      }),
+    });
+    let answered = 0;
+    const deliveries = Array.from({ length: 40 }, async () => {
+      const { status } = await send(site, sign(site, BODY));
+      answered += 1;
+      return status;
+    });
+    // None is refused while all of them wait.
+    const list = () => site.get('/api/v1/admin/actions', { as: 'all' });
+    for (let i = 0; i < 20; i += 1) expect((await list()).status).toBe(200);
+    expect(answered).toBe(0);
+    decide.resolve(undefined);
+    expect(new Set(await Promise.all(deliveries))).toEqual(new Set([200]));
+  });
+
   test('H3 bodies that are said to be signed and never come keep out nobody who is known', async () => {
     const site = await open();
     const headers = { ...sign(site, BODY), 'Content-Length': '1000000', Connection: 'keep-alive' };
