@@ -3,7 +3,6 @@ import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BadRequestBody, parseJsonBody } from './admin/hooks/json.ts';
 import { alertmanagerBody, grafanaBody } from './admin/hooks/alerts.ts';
-import { AuditDamagedError } from './admin/audit-log.ts';
 import type { AdminService } from './admin/service.ts';
 import { openAdminService } from './admin/service.ts';
 import { enumerate } from './collector/enumerate.ts';
@@ -51,6 +50,8 @@ const USER_LIMIT = 5000;
 
 /** An action is decided on what was read within this time, so that the answer comes within the server's own deadline. */
 const FRESH_WITHIN_MS = 8_000;
+/** What was read longer ago is read again before an action is decided on. */
+const FRESH_MS = 1_000;
 
 /** Runs the exporter until a signal ends it. Rejects, with one line that says what to do, if it cannot start. */
 export async function serve(options: Options): Promise<void> {
@@ -74,7 +75,10 @@ export async function serve(options: Options): Promise<void> {
 
   const { configFile } = options.web;
   const security = configFile === null ? undefined : await openWebSecurity(configFile, { logger, clock });
-  if (options.web.enableAdminApi) refuseExposedAdmin(options, security?.tls ?? false);
+  if (options.web.enableAdminApi) {
+    refuseExposedAdmin(options, security?.tls ?? false);
+    openStorage(options.storage.path);
+  }
   const { timeoutMs, minIntervalMs, maxAgeMs, sources } = options.collector;
   let reader: SourceReader & Actor;
   let stopReader = (): void => undefined;
@@ -130,7 +134,7 @@ export async function serve(options: Options): Promise<void> {
   let listed: { shown: View['shown']; connections: ReturnType<typeof connectionObjects> } | undefined;
   const view = (): View => views.peek(poller.snapshot(), clock.monotonicMs());
   const admin = options.web.enableAdminApi
-    ? new Admin({ options, poller, actor: countingActor(reader, self), clock, logger, self })
+    ? new Admin({ options, poller, actor: countingActor(reader, self), clock, logger, self, views })
     : undefined;
   const app = createApp({
     telemetryPath: options.web.telemetryPath,
@@ -235,6 +239,7 @@ interface AdminParts {
   readonly clock: typeof systemClock;
   readonly logger: Logger;
   readonly self: SelfMetrics;
+  readonly views: ViewMaker;
 }
 
 /** The guarded actions: wired before the listeners are bound, opened after. */
@@ -252,7 +257,7 @@ class Admin {
   }
 
   get routes(): AdminRoutes {
-    const { clock } = this.#parts;
+    const { clock, views } = this.#parts;
     return {
       backend: () => this.#service,
       clock,
@@ -260,42 +265,36 @@ class Admin {
       isBodyProblem: (error): error is Error => error instanceof BadRequestBody,
       subjectAltNames: verifiedSubjectAltNames,
       clean: cleanText,
+      showAddress: (address) => views.address(address),
       parseDurationMs,
       count: (route, decision) => this.#metrics.countRequest(route, decision),
     };
   }
 
-  /** A damaged audit log keeps all actions from running, and nothing else. */
+  /** An audit log that cannot be used keeps all actions from running, and nothing else. */
   async open(): Promise<void> {
     const { options, poller, actor, clock, logger } = this.#parts;
     const metrics = this.#metrics;
     warnOfTheUseless(options, logger);
-    openStorage(options.storage.path);
-    try {
-      this.#service = await openAdminService({
-        config: options.admin,
-        folder: options.storage.path,
-        actor,
-        snapshot: () => this.#freshSnapshot(),
-        interfaceNamed,
-        nameOfCode,
-        clock,
-        logger,
-        events: {
-          onStarted: (action) => metrics.countStarted(action),
-          onEnded: (action, succeeded, seconds) => {
-            metrics.countEnded(action, succeeded, seconds);
-            poller.poke();
-          },
-          onAuditFailure: () => metrics.countAuditFailure(),
-          onAlert: (rule, decision) => metrics.countAlert(rule, decision),
+    this.#service = await openAdminService({
+      config: options.admin,
+      folder: options.storage.path,
+      actor,
+      snapshot: () => this.#freshSnapshot(),
+      interfaceNamed,
+      nameOfCode,
+      clock,
+      logger,
+      events: {
+        onStarted: (action) => metrics.countStarted(action),
+        onEnded: (action, succeeded, seconds) => {
+          metrics.countEnded(action, succeeded, seconds);
+          poller.poke();
         },
-      });
-    } catch (error) {
-      if (!(error instanceof AuditDamagedError)) throw error;
-      metrics.countAuditFailure();
-      logger.error('no action will run until this is mended', { error });
-    }
+        onAuditFailure: () => metrics.countAuditFailure(),
+        onAlert: (rule, decision) => metrics.countAlert(rule, decision),
+      },
+    });
   }
 
   async close(): Promise<void> {
@@ -307,7 +306,7 @@ class Admin {
     const { options, poller, clock } = this.#parts;
     const waitMs = Math.min(options.collector.timeoutMs, FRESH_WITHIN_MS);
     const startMs = clock.monotonicMs();
-    const snapshot = await poller.collect(waitMs);
+    const snapshot = await poller.collect(waitMs, Math.min(options.collector.minIntervalMs, FRESH_MS));
     return clock.monotonicMs() - startMs < waitMs ? snapshot : { ...snapshot, service: undefined };
   }
 

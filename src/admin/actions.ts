@@ -20,7 +20,7 @@ import type {
 import type { Clock } from '../model/clock.ts';
 import type { Logger } from '../model/logger.ts';
 import type { Connection, InterfaceStatus, Snapshot } from '../model/snapshot.ts';
-import type { AuditEntry, AuditLog } from './audit-log.ts';
+import type { ActionLog, AuditEntry } from './audit-log.ts';
 import type { Verdict } from './guards.ts';
 import { judge } from './guards.ts';
 import type { Intent, Ledger, Outcome } from './ledger.ts';
@@ -37,7 +37,7 @@ export interface Order {
   readonly reason: string;
   readonly force: boolean;
   readonly override: readonly Overridable[];
-  readonly dryRun?: boolean | undefined;
+  readonly dryRun?: boolean;
   readonly cooldownMs?: number | undefined;
   readonly cooldownMaxMs?: number | undefined;
   readonly alert?: ActionAlert & { readonly attemptKey: string };
@@ -46,7 +46,7 @@ export interface Order {
 
 export interface ActionsOptions {
   readonly actor: Actor;
-  readonly audit: AuditLog;
+  readonly audit: ActionLog;
   readonly ledger: Ledger;
   readonly pause: PauseFile;
   readonly policy: GuardPolicy;
@@ -79,6 +79,9 @@ export const TRANSITIONS: Readonly<Record<ActionState, readonly ActionState[]>> 
 const LOOK_EVERY_MS = 1_000;
 /** The state of an interface may lag behind a call that was just accepted: for so long it proves no failure. */
 const SETTLING_MS = 3_000;
+/** Decisions that the audit log is told of in an hour. */
+const TOLD = 600;
+const TOLD_PER_MS = 3_600_000;
 /** Hanging up first, with `force`, must have worked by then. */
 const HANG_UP_MS = 10_000;
 
@@ -95,6 +98,8 @@ export class Actions {
   readonly #busy = new Set<string>();
   /** Intents that are being written: each has its token of the bucket already. */
   #announced = 0;
+  #tellable = TOLD;
+  #tellableAtMs = -Infinity;
   readonly #running = new Map<string, Promise<void>>();
   readonly #stopping = new AbortController();
 
@@ -126,7 +131,7 @@ export class Actions {
       targetKey: keyOf(target),
       addresses: order.endpoint ? [order.endpoint.localAddress, order.endpoint.remoteAddress] : [],
       override: order.override,
-      dryRun: order.dryRun,
+      dryRun: order.dryRun ?? false,
     };
     const now = clock.monotonicMs();
     const { bucketTokens, ...remembered } = ledger.guardState(now);
@@ -145,8 +150,14 @@ export class Actions {
     // Who may not act on it learns nothing of its state; else what is to be done may be done already.
     const known = verdict.decision === 'denied' ? undefined : precondition(order, found);
     const { decision, ...rest } = known ?? verdict;
-    if (decision !== 'execute')
-      return { ...rest, ...this.#refuse(order, target, { decision, reason: rest.reason }) };
+    if (decision !== 'execute') {
+      const until = decision === 'paused' ? pause.state.until : undefined;
+      return {
+        ...rest,
+        ...(until !== undefined && { retryAfterSeconds: Math.ceil(until - clock.wallSeconds()) }),
+        ...this.#refuse(order, target, { decision, reason: rest.reason }),
+      };
+    }
     return this.#start(order, target, found, request.targetKey);
   }
 
@@ -189,6 +200,17 @@ export class Actions {
     }
   }
 
+  /** As `note`, for what was decided and not done: of these, only so many are written, lest they push out the rest. */
+  async tell(decision: Readonly<Record<string, AuditEntry[string]>>): Promise<void> {
+    const now = this.#options.clock.monotonicMs();
+    const filled = this.#tellable + ((now - this.#tellableAtMs) / TOLD_PER_MS) * TOLD;
+    this.#tellable = Math.min(TOLD, filled);
+    this.#tellableAtMs = now;
+    if (this.#tellable < 1) return;
+    this.#tellable -= 1;
+    await this.note({ kind: 'decision', ...decision });
+  }
+
   #refuse(
     order: Order,
     target: ActionTarget,
@@ -210,6 +232,7 @@ export class Actions {
       reason: order.reason,
       force: order.force,
       override: order.override,
+      endpoint: order.endpoint,
       alert: order.alert && alertOf(order.alert),
       decision,
       decisionReason,
@@ -617,6 +640,8 @@ function find(
 ): Found | 'target' | 'server' {
   const { service, interfaces, connections, sources } = snapshot;
   if (service?.running !== true) return 'server';
+  // Whether the uplink is well is seen in the interfaces.
+  if (sources.interfaces && sources.interfaces.up !== true) return 'server';
   if (id !== undefined) {
     if (!connections || sources.connections?.up !== true) return 'server';
     const connection = connections.connections.find((each) => each.id === id);

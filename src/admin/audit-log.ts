@@ -178,6 +178,21 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> 
   return log;
 }
 
+/** What the actions need of the log. */
+export type ActionLog = Pick<AuditLog, 'opening' | 'failure' | 'openIntents' | 'append' | 'close'>;
+
+/** Stands in for a log that cannot be used: takes no entry, so that nothing is done. */
+export function unusableLog(cause: unknown): ActionLog {
+  const failure = new AuditWriteError('the audit log cannot be used; no action runs without it', { cause });
+  return {
+    opening: { files: 0, lines: 0, cutBytes: 0 },
+    failure,
+    openIntents: () => [],
+    append: () => Promise.reject(failure),
+    close: () => Promise.resolve(),
+  };
+}
+
 interface Found {
   readonly head: AuditHead;
   readonly open: Map<string, AuditLine>;

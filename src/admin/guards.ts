@@ -42,8 +42,8 @@ export interface GuardRequest {
   readonly addresses: readonly string[];
   /** Guards to pass, granted before. */
   readonly override: readonly Overridable[];
-  /** A rule's own dry run; the policy's if undefined. */
-  readonly dryRun: boolean | undefined;
+  /** A rule's own dry run; that of the policy is for all. */
+  readonly dryRun: boolean;
 }
 
 export interface Verdict {
@@ -112,7 +112,7 @@ export function judge(
     const retryAfterSeconds = Math.ceil(((1 - tokens) * policy.ratePerMs) / policy.rateBurst / 1000);
     return { decision: 'rate', reason: 'there were too many actions of late', retryAfterSeconds };
   }
-  if (request.dryRun ?? policy.dryRun) return { decision: 'dry_run', reason: 'the action would run' };
+  if (policy.dryRun || request.dryRun) return { decision: 'dry_run', reason: 'the action would run' };
   return { decision: 'execute', reason: 'allowed' };
 }
 

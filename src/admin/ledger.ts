@@ -19,6 +19,9 @@ export const intentSchema = z.object({
   reason: z.string(),
   force: z.boolean().default(false),
   override: z.array(z.enum(OVERRIDABLE)).default([]),
+  endpoint: z
+    .object({ interfaceIndex: z.number(), localAddress: z.string(), remoteAddress: z.string() })
+    .optional(),
   cooldownMs: z.number().min(0),
   cooldownMaxMs: z.number().min(0),
   alert: z
@@ -52,6 +55,8 @@ const resetSchema = z.object({ interface: z.string() });
 
 /** What is remembered of an alert's attempts. */
 export interface AttemptMemory {
+  /** The newest one. */
+  readonly actionId: string;
   readonly executed: number;
   readonly underway: boolean;
   /** Verified failures, and attempts of which nobody knows. */
@@ -75,6 +80,8 @@ interface Executed {
 export class Ledger {
   readonly #policy: GuardPolicy;
   readonly #interfaces = new Map<string, InterfaceMemory>();
+  /** The newest action on each interface. */
+  readonly #newest = new Map<string, string>();
   readonly #attempts = new Map<string, AttemptMemory>();
   readonly #executed = new Map<string, Executed>();
   readonly #refused = new Map<string, ActionRecord>();
@@ -153,9 +160,11 @@ export class Ledger {
     this.#bucketTokens = Math.max(0, this.#tokens(atMs) - 1);
     this.#bucketAtMs = Math.max(this.#bucketAtMs, atMs);
     const { alert, idempotency, actionId } = intent;
+    if (intent.target.interface !== undefined) this.#newest.set(intent.target.interface, actionId);
     if (alert) {
       const known = this.#attempts.get(alert.attemptKey);
       remember(this.#attempts, ATTEMPTS_KEPT, alert.attemptKey, {
+        actionId,
         executed: (known?.executed ?? 0) + 1,
         underway: true,
         failures: known?.failures ?? 0,
@@ -176,6 +185,7 @@ export class Ledger {
         reason: intent.reason,
         force: intent.force,
         override: intent.override,
+        endpoint: intent.endpoint,
         alert: alert && { rule: alert.rule, fingerprint: alert.fingerprint, startsAt: alert.startsAt },
         decision: 'execute',
         decisionReason: 'allowed',
@@ -197,18 +207,21 @@ export class Ledger {
     const { intent } = known;
     const failed = state !== 'succeeded';
     const name = intent.target.interface;
-    if (name !== undefined) {
-      const before = this.#interfaces.get(name);
-      const failures = failed ? (before?.failures ?? 0) + 1 : 0;
+    // An outcome that was written late says nothing of what has been done since.
+    if (name !== undefined && this.#newest.get(name) === actionId) {
+      const { failures: before = 0, breakerOpen = false } = this.#interfaces.get(name) ?? {};
+      // That a link could be hung up does not show that it can be dialled.
+      const mended = !failed && intent.action === 'reconnect';
+      const failures = mended ? 0 : before + (failed ? 1 : 0);
       this.#interfaces.set(name, {
         failures,
-        breakerOpen: failed && ((before?.breakerOpen ?? false) || failures >= this.#policy.breakerFailures),
+        breakerOpen: !mended && (breakerOpen || failures >= this.#policy.breakerFailures),
         cooldownUntilMs: atMs + this.#cooldown(intent, failures),
       });
     }
     const key = intent.alert?.attemptKey;
     const attempt = key === undefined ? undefined : this.#attempts.get(key);
-    if (key === undefined || !attempt) return;
+    if (key === undefined || attempt?.actionId !== actionId) return;
     const failures = attempt.failures + (failed ? 1 : 0);
     const nextAtMs = failed ? atMs + this.#cooldown(intent, failures) : Infinity;
     remember(this.#attempts, ATTEMPTS_KEPT, key, { ...attempt, underway: false, failures, nextAtMs });

@@ -87,8 +87,7 @@ export class Remediation {
     }
     if (told.length > 0) {
       const { source, receiver } = delivery;
-      await this.#options.actions.note({
-        kind: 'decision',
+      await this.#options.actions.tell({
         route,
         actor: caller.name,
         source,
@@ -129,8 +128,7 @@ export class Remediation {
       if (decision === 'execute') continue;
       // When it was delivered, it was to be executed.
       const { route, actor, alert } = order;
-      await this.#options.actions.note({
-        kind: 'decision',
+      await this.#options.actions.tell({
         route,
         actor,
         counts: { [decision]: 1 },
@@ -169,13 +167,6 @@ export class Remediation {
     };
     if (!rule) return say('no_rule', 'no rule matches its labels');
     const key = attemptKey(fingerprint, alert.startsAt, rule.name);
-    if (alert.status === 'resolved') {
-      const cancelled = this.#queue.delete(key);
-      return say('resolved', cancelled ? 'what waited for it is cancelled' : 'nothing is to be done');
-    }
-    if (truncated > 0 && !rule.allowTruncated) {
-      return say('truncated', `the notification lacks ${truncated} alerts, and the rule does not allow that`);
-    }
     const shown = targetOf(rule, alert);
     if (shown === undefined)
       return say('invalid', `the label ${rule.targetLabel}, which names the target, is missing or empty`);
@@ -183,6 +174,13 @@ export class Remediation {
     const target = byInterface ? { interface: interfaceNamed(shown, snapshot) } : { connection: shown };
     if (!covers(caller, target.interface))
       return say('forbidden', `${caller.name} may not act on this target`);
+    if (alert.status === 'resolved') {
+      const cancelled = this.#queue.delete(key);
+      return say('resolved', cancelled ? 'what waited for it is cancelled' : 'nothing is to be done');
+    }
+    if (truncated > 0 && !rule.allowTruncated) {
+      return say('truncated', `the notification lacks ${truncated} alerts, and the rule does not allow that`);
+    }
     if (this.#queue.has(key)) return say('duplicate', 'it waits for its turn');
     if (this.#asking.has(key)) return say('duplicate', 'it is being decided');
     const attempt = ledger.attempt(key);

@@ -1,6 +1,6 @@
 /**
- * The guarded actions behind the routes: rights, idempotency, what is told of each request. Opened once, after the
- * listeners are bound, so that no two programs have one audit log.
+ * The guarded actions behind the routes: rights, idempotency, what is told of each request. Opened after the listeners
+ * are bound: a second program on the same port does not get as far as the audit log.
  */
 import { createHash } from 'node:crypto';
 import type { Actor } from '../model/actions.ts';
@@ -22,8 +22,8 @@ import { Access, covers, hasRight } from './access.ts';
 import type { Order } from './actions.ts';
 import { Actions, isFinal } from './actions.ts';
 import type { AuditDisk } from './audit-file.ts';
-import { openAuditLog } from './audit-log.ts';
-import type { AuditLog } from './audit-log.ts';
+import type { ActionLog } from './audit-log.ts';
+import { openAuditLog, unusableLog } from './audit-log.ts';
 import type { AlertSource, Delivery } from './hooks/alerts.ts';
 import { toDelivery } from './hooks/alerts.ts';
 import { verifyGrafanaSignature } from './hooks/grafana-signature.ts';
@@ -58,13 +58,13 @@ export interface AdminServiceOptions {
 
 const GRAFANA = 'grafana';
 
-/** Rejects, saying what to do, if the audit log is damaged. */
+/** A log that is damaged or cannot be read keeps all actions from running, and nothing else: a pause can be set. */
 export async function openAdminService(options: AdminServiceOptions): Promise<AdminService> {
-  const { config, folder, clock, logger, disk } = options;
+  const { config, folder, clock, logger, events, disk } = options;
   const ledger = new Ledger(config.guards);
   const startMs = clock.monotonicMs();
   const startSeconds = clock.wallSeconds();
-  const audit = await openAuditLog({
+  const audit: ActionLog = await openAuditLog({
     folder,
     clock,
     logger,
@@ -75,6 +75,9 @@ export async function openAdminService(options: AdminServiceOptions): Promise<Ad
       const agoMs = Math.max(0, (startSeconds - wallSeconds) * 1000);
       ledger.apply(line.kind, line, startMs - agoMs, wallSeconds);
     },
+  }).catch((error: unknown) => {
+    events.onAuditFailure();
+    return unusableLog(error);
   });
   const pause = new PauseFile({ folder, clock, logger, ...(disk && { disk }) });
   await pause.open();
@@ -84,7 +87,7 @@ export async function openAdminService(options: AdminServiceOptions): Promise<Ad
 }
 
 interface Parts {
-  readonly audit: AuditLog;
+  readonly audit: ActionLog;
   readonly ledger: Ledger;
   readonly pause: PauseFile;
 }
@@ -95,6 +98,7 @@ export class AdminService {
   readonly #access: Access;
   readonly #actions: Actions;
   readonly #remediation: Remediation;
+  #lastHook: Promise<unknown> = Promise.resolve();
   /** Requests that are being decided, by idempotency key. */
   readonly #deciding = new Map<string, { readonly body: string; readonly answer: Promise<ActionAnswer> }>();
 
@@ -137,7 +141,7 @@ export class AdminService {
         bytes: opening.cutBytes,
       });
     }
-    if (failure) logger.error('no action will run', { error: failure });
+    if (failure) logger.error('no action will run until this is mended', { error: failure });
     const interrupted = await this.#actions.closeOpenIntents();
     if (interrupted > 0) {
       logger.warn('actions of an earlier run were interrupted: nobody knows what came of them', {
@@ -231,32 +235,37 @@ export class AdminService {
     asked: ActionRequest,
     idempotency: Order['idempotency'],
   ): Promise<ActionAnswer> {
-    const { action, override } = asked;
+    const order: Order = { ...asked, actor: caller.name, ...(idempotency && { idempotency }) };
+    const answer = await this.#judge(caller, order);
+    if (answer.decision !== 'execute') this.#tell(order, answer);
+    return answer;
+  }
+
+  async #judge(caller: Grant, order: Order): Promise<ActionAnswer> {
+    const { action, override, target } = order;
     if (!hasRight(caller, action)) return forbidden(`${caller.name} has no right to ${action}`);
     if (override.length > 0 && !hasRight(caller, 'override')) {
       return forbidden(`${caller.name} has no right to override guards`);
     }
-    const { target } = asked;
-    const shown = target.interface;
+    const { interface: shown, connection: id } = target;
     // Before anything is looked up: who may not act on a name does not learn whether it is there.
     if (shown !== undefined && !covers(caller, shown)) {
       return forbidden(`${caller.name} may not act on this interface`);
     }
     const snapshot = await this.#options.snapshot();
-    const order: Order = {
-      ...asked,
-      target: shown === undefined ? target : { interface: this.#options.interfaceNamed(shown, snapshot) },
-      actor: caller.name,
-      ...(idempotency && { idempotency }),
-    };
-    if (target.connection !== undefined) {
-      const connection = snapshot.connections?.connections.find(({ id }) => id === target.connection);
+    if (id !== undefined) {
+      const connection = snapshot.connections?.connections.find((each) => each.id === id);
       const site = connection?.role === 'site' ? connection.identity.interfaceName : undefined;
       if (!covers(caller, site)) return forbidden(`${caller.name} may not act on this connection`);
     }
-    const answer = await this.#actions.request(order, snapshot);
-    if (answer.decision !== 'execute') this.#tell(order, answer);
-    return answer;
+    const named = shown === undefined ? target : { interface: this.#options.interfaceNamed(shown, snapshot) };
+    return this.#actions.request({ ...order, target: named }, snapshot);
+  }
+
+  /** Somebody known asked for what is not for him. */
+  tellForbidden(caller: Grant, route: string, reason: string): void {
+    this.#options.logger.info('request forbidden', { actor: caller.name, route, reason });
+    void this.#actions.tell({ actor: caller.name, route, decision: 'forbidden', decisionReason: reason });
   }
 
   /** Closes the breaker and ends the cool-down of an interface. */
@@ -306,22 +315,26 @@ export class AdminService {
 
   /** A notification as it came. @throws BadRequestBody if it is none of that source. */
   hook(caller: Grant, source: AlertSource, body: unknown): Promise<HookAnswer> {
-    return this.alerts(caller, toDelivery(source, body), source);
+    // One after the other, and others have their turn in between: a large one takes some time to be read.
+    const answer = this.#lastHook
+      .then(() => this.#options.clock.sleep(0))
+      .then(() => this.alerts(caller, toDelivery(source, body), source));
+    this.#lastHook = answer.catch(() => undefined);
+    return answer;
   }
 
   alerts(caller: Grant, delivery: Delivery, route: string): Promise<HookAnswer> {
     return this.#remediation.decide(delivery, caller, route);
   }
 
-  /** Newest first; those of others only for who has the right to read. */
+  /** Newest first: the caller's own, and with the right to read those on what he may act on. */
   actions(caller: Grant): readonly ActionRecord[] {
-    const all = this.#parts.ledger.actions();
-    return hasRight(caller, 'read') ? all : all.filter(({ actor }) => actor === caller.name);
+    return this.#parts.ledger.actions().filter((record) => maySee(caller, record));
   }
 
   action(caller: Grant, id: string): ActionRecord | undefined {
     const found = this.#parts.ledger.action(id);
-    return found && (hasRight(caller, 'read') || found.actor === caller.name) ? found : undefined;
+    return found && maySee(caller, found) ? found : undefined;
   }
 
   /** The action as it stands when it has ended, or after `ms`. */
@@ -346,19 +359,25 @@ export class AdminService {
       reason,
     });
     if (decision === 'audit') return;
-    void this.#actions.note({
-      kind: 'decision',
+    const { endpoint } = order;
+    void this.#actions.tell({
       ...(action && { actionId: action.id }),
       action: order.action,
       target: { ...order.target },
+      ...(endpoint && { endpoint: { ...endpoint } }),
       actor: order.actor,
       route: order.route,
       reason: order.reason,
+      force: order.force,
+      override: [...order.override],
       decision,
       decisionReason: reason,
     });
   }
 }
+
+const maySee = (caller: Grant, { actor, target }: ActionRecord): boolean =>
+  actor === caller.name || (hasRight(caller, 'read') && covers(caller, target.interface));
 
 const forbidden = (reason: string): ActionAnswer => ({ decision: 'forbidden', reason });
 

@@ -112,10 +112,13 @@ export class Poller {
     return this.#timestampSeconds > 0;
   }
 
-  /** The newest snapshot after a poll that this call starts or joins, or what there is when `waitMs` have passed. */
-  async collect(waitMs: number): Promise<Snapshot> {
-    const { clock, minIntervalMs } = this.#options;
-    if (!this.#inFlight && clock.monotonicMs() - this.#polledAtMs < minIntervalMs) return this.snapshot();
+  /**
+   * The newest snapshot after a poll that this call starts or joins, or what there is when `waitMs` have passed. A poll of
+   * the last `withinMs` will do.
+   */
+  async collect(waitMs: number, withinMs = this.#options.minIntervalMs): Promise<Snapshot> {
+    const { clock } = this.#options;
+    if (!this.#inFlight && clock.monotonicMs() - this.#polledAtMs < withinMs) return this.snapshot();
     const poll = this.#join();
     const finished = new AbortController();
     await Promise.race([poll, clock.sleep(waitMs, finished.signal).catch(() => undefined)]);

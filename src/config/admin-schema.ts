@@ -173,7 +173,7 @@ const rule = section({
   maxAttempts: integer(1, 10, 3),
   cooldown: duration('1s', '7d', { fallback: undefined }),
   cooldownMax: duration('1s', '7d', { fallback: undefined }),
-  dryRun: setting<boolean | undefined>('true or false', z.boolean(), { fallback: undefined }),
+  dryRun: bool(false),
   allowTruncated: bool(false),
 });
 

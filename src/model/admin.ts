@@ -98,7 +98,7 @@ export interface HookRule {
   /** As in the policy, for this rule; undefined: the policy's. */
   readonly cooldownMs: number | undefined;
   readonly cooldownMaxMs: number | undefined;
-  readonly dryRun: boolean | undefined;
+  readonly dryRun: boolean;
   /** Also act on the alerts of a notification that left some out. */
   readonly allowTruncated: boolean;
 }
@@ -189,6 +189,7 @@ export interface ActionRecord {
   readonly reason: string;
   readonly force: boolean;
   readonly override: readonly Overridable[];
+  readonly endpoint: Endpoint | undefined;
   readonly alert: ActionAlert | undefined;
   readonly decision: Decision;
   readonly decisionReason: string;

@@ -61,6 +61,10 @@ export const actionObject = z.object({
   reason: z.string(),
   force: z.boolean(),
   override: z.array(z.enum(OVERRIDABLE)),
+  endpoint: z
+    .object({ interfaceIndex: z.int(), localAddress: z.string(), remoteAddress: z.string() })
+    .nullable()
+    .describe('Where a connection was to be moved; addresses as --privacy.addresses says.'),
   alert: z.object({ rule: z.string(), fingerprint: z.string(), startsAt: z.string() }).nullable(),
   decision: z.enum(DECISIONS),
   decisionReason: z.string(),

@@ -44,6 +44,8 @@ export interface AdminBackend {
   actions(caller: Grant): readonly ActionRecord[];
   action(caller: Grant, id: string): ActionRecord | undefined;
   settled(id: string, ms: number): Promise<ActionRecord | undefined>;
+  /** Notes that somebody known asked for what is not for him. */
+  tellForbidden(caller: Grant, route: string, reason: string): void;
   hook(caller: Grant, source: 'alertmanager' | 'grafana', body: unknown): Promise<HookAnswer>;
 }
 
@@ -58,6 +60,8 @@ export interface AdminRoutes {
   readonly subjectAltNames: (request: Request) => readonly string[];
   /** Text fit for an answer. */
   readonly clean: (text: string) => string;
+  /** An address as it may be shown. */
+  readonly showAddress: (address: string) => string;
   readonly parseDurationMs: (text: string) => number | null;
   readonly count: (route: string, decision: Decision) => void;
 }
@@ -67,10 +71,14 @@ const HOOK_BYTES = 1024 * 1024;
 const MAX_WAIT_MS = 120_000;
 /** For the answer itself, beside what the client waits for. */
 const ANSWER_MS = 10_000;
+const AFTER_WAIT_MS = 5_000;
 /** Requests under way at once of those who are known. */
 const MAX_REQUESTS = 100;
 /** Signed bodies being read at once: anybody can say that one is signed. */
 const MAX_UNVERIFIED = 16;
+const MAX_UNVERIFIED_OF_ONE = 4;
+/** Each may take some time to be decided, one after the other. */
+const MAX_DELIVERIES = 8;
 /** When it may be worth asking again after something passing. */
 const RETRY_SECONDS = 5;
 const MAX_PAUSE_MS = MAX_PAUSE_SECONDS * 1000;
@@ -123,7 +131,8 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
   const { clock, count, parseJson } = options;
   const failures = new RateLimiterMemory({ points: FAILURES, duration: FAILURES_PER_SECONDS });
   const enter = roomFor(MAX_REQUESTS);
-  const enterUnverified = roomFor(MAX_UNVERIFIED);
+  const enterHook = roomFor(MAX_DELIVERIES);
+  const enterUnverified = roomFor(MAX_UNVERIFIED, MAX_UNVERIFIED_OF_ONE);
   const backendNow = (): AdminBackend => {
     const backend = options.backend();
     if (backend) return backend;
@@ -139,7 +148,8 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
       response.once('close', () => answered.abort());
       let decision: Decision;
       try {
-        const deadlineMs = (waitMsOf(request) ?? 0) + ANSWER_MS;
+        const waitMs = waitMsOf(request) ?? 0;
+        const deadlineMs = waitMs > 0 ? waitMs + AFTER_WAIT_MS : ANSWER_MS;
         clock.sleep(deadlineMs, answered.signal).then(
           () => response.destroy(),
           () => undefined,
@@ -174,7 +184,11 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
       const caller = byToken(request, backend);
       if (!caller) throw await notKnown(request);
       if (!always) enter(response);
-      return handle(request, response, caller, backend);
+      return handle(request, response, caller, backend).catch((error: unknown) => {
+        if (error instanceof Refusal && error.status === 403)
+          backend.tellForbidden(caller, route, error.message);
+        throw error;
+      });
     });
 
   async function bodyOf<S extends z.ZodType>(request: Request, schema: S): Promise<z.output<S>> {
@@ -319,6 +333,7 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
       known('alertmanager', async (request, response, caller, backend) => {
         mustHave(caller, 'hook');
         refuseQuery(request);
+        enterHook(response);
         const body = parseJson(await readBody(request, HOOK_BYTES));
         return sendDecisions(response, await backend.hook(caller, 'alertmanager', body), options);
       }),
@@ -331,9 +346,10 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
         let caller = byToken(request, backend);
         const header = (name: string): string => request.get(name) ?? '';
         if (!caller && !backend.claimsGrafana(header)) throw await notKnown(request);
+        if (caller && backend.claimsGrafana(header) && !caller.rights.includes('hook')) caller = undefined;
         if (caller) mustHave(caller, 'hook');
         // The signature is over the body: for once, it is read before it is known whose it is.
-        const leave = caller ? enter(response) : enterUnverified(response);
+        const leave = caller ? enter(response) : enterUnverified(response, request.ip);
         const bytes = await readBody(request, HOOK_BYTES);
         if (!caller) {
           caller = backend.grafanaOf(bytes, header);
@@ -342,6 +358,7 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
           enter(response);
         }
         refuseQuery(request);
+        enterHook(response);
         return sendDecisions(response, await backend.hook(caller, 'grafana', parseJson(bytes)), options);
       }),
     ],
@@ -364,11 +381,14 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
 }
 
 /** Lets so many in at once, each until its response is closed or it leaves; more are refused. */
-function roomFor(max: number): (response: Response) => () => void {
-  const inside = new Set<Response>();
-  return (response) => {
-    if (inside.size >= max) throw new Refusal(503, 'busy', 'busy', 'too many requests are under way', 1);
-    inside.add(response);
+function roomFor(max: number, maxOfOne = max): (response: Response, address?: string) => () => void {
+  const inside = new Map<Response, string | undefined>();
+  return (response, address) => {
+    const ofOne = [...inside.values()].filter((each) => each === address).length;
+    if (inside.size >= max || ofOne >= maxOfOne) {
+      throw new Refusal(503, 'busy', 'busy', 'too many requests are under way', 1);
+    }
+    inside.set(response, address);
     const leave = (): void => void inside.delete(response);
     response.once('close', leave);
     return leave;
@@ -577,14 +597,21 @@ function answerError(response: Response, error: unknown, { isBodyProblem }: Admi
   throw error;
 }
 
-function toObject(record: ActionRecord, { clean }: AdminRoutes): ActionObject {
-  const { target, alert, outcome, history, override, reason, ...rest } = record;
+function toObject(record: ActionRecord, { clean, showAddress }: AdminRoutes): ActionObject {
+  const { target, endpoint, alert, outcome, history, override, reason, ...rest } = record;
   return {
     ...rest,
     reason: clean(reason),
     interface: target.interface === undefined ? null : clean(target.interface),
     connection: target.connection ?? null,
     override: [...override],
+    endpoint: endpoint
+      ? {
+          interfaceIndex: endpoint.interfaceIndex,
+          localAddress: showAddress(endpoint.localAddress),
+          remoteAddress: showAddress(endpoint.remoteAddress),
+        }
+      : null,
     alert: alert ? { ...alert } : null,
     history: [...history],
     outcome: outcome ? { ...outcome } : null,

@@ -57,10 +57,11 @@ export function createApp(options: AppOptions): Express {
     next();
   });
   const { admin, security } = options;
-  if (security) app.use(security.headers, security.limit);
-  // A token or a signature stands in for the password there, so that these routes come before it is asked for.
+  if (security) app.use(security.headers);
+  // A token or a signature stands in for the password there, and nobody's requests keep out who has one: these routes
+  // come before the password is asked for, and before the rate limit.
   if (admin) addAdmin(app, admin);
-  if (security) app.use(security.basicAuth);
+  if (security) app.use(security.limit, security.basicAuth);
   const inFlight = limit(options.maxRequests);
 
   get(app, options.telemetryPath, inFlight, (request, response) => scrape(options, request, response));

@@ -67,7 +67,7 @@ export const RULE: HookRule = {
   maxAttempts: 3,
   cooldownMs: undefined,
   cooldownMaxMs: undefined,
-  dryRun: undefined,
+  dryRun: false,
   allowTruncated: false,
 };
 

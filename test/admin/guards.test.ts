@@ -27,7 +27,7 @@ const REQUEST: GuardRequest = {
   targetKey: 'Site-Berlin',
   addresses: [],
   override: [],
-  dryRun: undefined,
+  dryRun: false,
 };
 const STATE: GuardState = {
   paused: false,
@@ -91,6 +91,14 @@ describe('a glob', () => {
         expect(globMatches('*', name)).toBe(true);
       }),
     );
+    const started = performance.now();
+    expect(globMatches('*-*-*-*-*-*x', '-'.repeat(256))).toBe(false);
+    expect(globMatches('*-*-*-*-*-*x', '-'.repeat(100_000))).toBe(false);
+    expect(performance.now() - started).toBeLessThan(100);
+    expect(globMatches('Site-*-b*d', 'Site-a-bc-bd')).toBe(true);
+    expect(globMatches('*ab', 'aab')).toBe(true);
+    expect(globMatches('', '')).toBe(true);
+    expect(globMatches('**', '')).toBe(true);
     expect(globMatches('Site-?', 'Site-1')).toBe(true);
     expect(globMatches('Site-?', 'Site-12')).toBe(false);
     expect(globMatches('a.c', 'abc')).toBe(false);
@@ -127,7 +135,7 @@ describe('state', () => {
   });
   it('dry run is what would run, by the policy or by the rule', () => {
     expect(decide({}, {}, [], { dryRun: true }).decision).toBe('dry_run');
-    expect(decide({ dryRun: false }, {}, [], { dryRun: true }).decision).toBe('execute');
+    expect(decide({ dryRun: false }, {}, [], { dryRun: true }).decision).toBe('dry_run');
     expect(decide({ dryRun: true }).decision).toBe('dry_run');
   });
 });

@@ -223,7 +223,7 @@ describe('a good configuration file', () => {
             maxAttempts: 3,
             cooldownMs: undefined,
             cooldownMaxMs: undefined,
-            dryRun: undefined,
+            dryRun: false,
             allowTruncated: false,
           },
         ],

@@ -43,6 +43,8 @@ export class FakeClock implements Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
     const aborted = (): Error => (signal?.reason instanceof Error ? signal.reason : new Error('aborted'));
     if (signal?.aborted) return Promise.reject(aborted());
+    // No time need pass.
+    if (ms <= 0) return Promise.resolve();
     return new Promise((resolve, reject) => {
       const stop = (): void => {
         this.#sleepers.delete(sleeper);

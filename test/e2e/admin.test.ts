@@ -426,7 +426,7 @@ describe('with a web configuration the program', () => {
   client_auth_type: VerifyClientCertIfGiven
   client_ca_file: client-ca.crt
 basic_auth_users:
-  alice: ${hashSync(password, { cost: 4 })}
+  alice: ${hashSync(password, 4)}
 `,
     );
     const certificates = `  clientCertificates:

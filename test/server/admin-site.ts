@@ -11,8 +11,7 @@ import { connect } from 'node:net';
 import { inspect } from 'node:util';
 import type { AuditLine } from '../../src/admin/audit-file.ts';
 import { scanFolder } from '../../src/admin/audit-file.ts';
-import { covers } from '../../src/admin/access.ts';
-import { alertmanagerBody, grafanaBody, toDelivery } from '../../src/admin/hooks/alerts.ts';
+import { alertmanagerBody, grafanaBody } from '../../src/admin/hooks/alerts.ts';
 import { BadRequestBody, parseJsonBody } from '../../src/admin/hooks/json.ts';
 import type { AdminService } from '../../src/admin/service.ts';
 import { openAdminService } from '../../src/admin/service.ts';
@@ -201,7 +200,7 @@ export class AdminSite {
       },
       disk,
     });
-    const backend = through(backendOf(service));
+    const backend = through(service);
     const hookBodies = { alertmanager: alertmanagerBody, grafana: grafanaBody };
     const openApi = openApiDocument({ version: '1.2.3', hooks: hookBodies });
     const views = plainViews();
@@ -248,6 +247,7 @@ export class AdminSite {
           isBodyProblem: (error): error is Error => error instanceof BadRequestBody,
           subjectAltNames: verifiedSubjectAltNames,
           clean: cleanText,
+          showAddress: (address) => address,
           parseDurationMs,
           count: (route, decision) => metrics.countRequest(route, decision),
         },
@@ -450,23 +450,6 @@ export class AdminSites {
       if (leaks.length > 0) throw new Error(`a secret got out: ${leaks.join(', ')}`);
     }
   }
-}
-
-function backendOf(service: AdminService): AdminBackend {
-  return {
-    claimsGrafana: (header) => service.claimsGrafana(header),
-    callerOf: (token, names) => service.callerOf(token, names),
-    grafanaOf: (body, header) => service.grafanaOf(body, header),
-    covers,
-    request: (caller, asked) => service.request(caller, asked),
-    reset: (caller, name, reason, route) => service.reset(caller, name, reason, route),
-    pause: (caller, reason, seconds) => service.pause(caller, reason, seconds),
-    resume: (caller, reason) => service.resume(caller, reason),
-    actions: (caller) => service.actions(caller),
-    action: (caller, id) => service.action(caller, id),
-    settled: (id, ms) => service.settled(id, ms),
-    hook: (caller, source, body) => service.alerts(caller, toDelivery(source, body), source),
-  };
 }
 
 function toAnswer(status: number, headers: IncomingHttpHeaders, body: Buffer): AdminAnswer {

@@ -13,7 +13,7 @@ const open = (options?: AdminSiteOptions): Promise<AdminSite> => sites.open(opti
 afterEach(() => sites.close());
 
 const PASSWORD = 'alice123';
-const USERS = `basic_auth_users:\n  alice: ${hashSync(PASSWORD, { cost: 4 })}\n`;
+const USERS = `basic_auth_users:\n  alice: ${hashSync(PASSWORD, 4)}\n`;
 const TLS = 'tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n';
 const basic = (password: string): Record<string, string> => ({
   Authorization: `Basic ${Buffer.from(`alice:${password}`).toString('base64')}`,

@@ -53,6 +53,7 @@ function registered(): string[] {
     isBodyProblem: (error): error is Error => error instanceof Error,
     subjectAltNames: never,
     clean: never,
+    showAddress: never,
     parseDurationMs: never,
     count: never,
   });

@@ -14,7 +14,7 @@ const rule = (name: string, ...matchers: readonly LabelMatcher[]): HookRule => (
   maxAttempts: 3,
   cooldownMs: undefined,
   cooldownMaxMs: undefined,
-  dryRun: undefined,
+  dryRun: false,
   allowTruncated: false,
 });
 const matcher = (label: string, operator: LabelMatcher['operator'], value: string): LabelMatcher => ({
