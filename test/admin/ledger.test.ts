@@ -135,6 +135,26 @@ describe('a cool-down', () => {
 });
 
 describe('the breaker', () => {
+  it('is closed by a dial that worked, and not by a hang-up', () => {
+    const ledger = new Ledger(GUARDS);
+    for (const id of ['1', '2', '3']) act(ledger, id, 'failed', NOW);
+    act(ledger, '4', 'succeeded', NOW, { action: 'disconnect' });
+    expect(memoryOf(ledger)).toMatchObject({ failures: 3, breakerOpen: true });
+    act(ledger, '5', 'succeeded', NOW);
+    expect(memoryOf(ledger)).toMatchObject({ failures: 0, breakerOpen: false });
+  });
+
+  it('A2 knows nothing of an outcome that was written after what has been done since', () => {
+    const ledger = new Ledger(GUARDS);
+    const alert = alertOf('k');
+    ledger.apply('intent', intentOf('1', { alert }), NOW, WALL);
+    act(ledger, '2', 'succeeded', NOW + 1, { alert });
+    ledger.apply('outcome', outcomeOf('1', 'unknown'), NOW + 2, WALL);
+    expect(ledger.action('1')).toMatchObject({ state: 'unknown' });
+    expect(memoryOf(ledger)).toMatchObject({ failures: 0 });
+    expect(ledger.attempt('k')).toMatchObject({ executed: 2, failures: 0, nextAtMs: Infinity });
+  });
+
   it('opens at the third failure in a row, stays open, and is closed by a success or a reset', () => {
     for (const close of ['success', 'reset'] as const) {
       const ledger = new Ledger(GUARDS);
@@ -184,9 +204,14 @@ describe('A1 attempts for an alert', () => {
     const alert = alertOf('k');
     expect(ledger.attempt('k')).toBeUndefined();
     ledger.apply('intent', intentOf('1', { alert }), NOW, WALL);
-    expect(ledger.attempt('k')).toEqual({ executed: 1, underway: true, failures: 0, nextAtMs: Infinity });
+    expect(ledger.attempt('k')).toMatchObject({
+      executed: 1,
+      underway: true,
+      failures: 0,
+      nextAtMs: Infinity,
+    });
     ledger.apply('outcome', outcomeOf('1'), NOW, WALL);
-    expect(ledger.attempt('k')).toEqual({
+    expect(ledger.attempt('k')).toMatchObject({
       executed: 1,
       underway: false,
       failures: 1,

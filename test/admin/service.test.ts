@@ -379,7 +379,10 @@ describe('D3 a disk that is full or broken', () => {
     full.freeBytes = 0;
     const second = await Life.begin(world, { disk: full });
     expect(second.log).toContainEqual(
-      expect.objectContaining({ level: 'error', message: 'no action will run' }) as unknown,
+      expect.objectContaining({
+        level: 'error',
+        message: 'no action will run until this is mended',
+      }) as unknown,
     );
     expect(second.service.actions(OPS)).toMatchObject([{ state: 'unknown' }]);
     expect(await second.request('Site-B')).toMatchObject({ decision: 'audit' });
@@ -388,14 +391,50 @@ describe('D3 a disk that is full or broken', () => {
     expect(world.server.dials).toBe(1);
   });
 
-  it('D4 a log that cannot be trusted is not opened', async () => {
+  it('D4 with a log that cannot be trusted nothing is done, but a pause holds', async () => {
     const { life } = await start();
     await life.reconnect('Site-A');
     life.die();
     const disk = life.disk.reboot('unsynced');
     const path = disk.paths.find((each) => each.endsWith('.jsonl'))!;
     disk.put(path, Buffer.from(disk.bytesOf(path).toString().replace('a test', 'a tEst')));
-    await expect(Life.begin(sites(), { disk })).rejects.toThrow('the audit log is damaged');
+    const before = disk.bytesOf(path);
+    const world = sites();
+    const second = await Life.begin(world, { disk });
+    expect(JSON.stringify(second.log)).toContain('no action will run until this is mended');
+    expect(await second.request('Site-A')).toMatchObject({ decision: 'audit' });
+    expect(await second.service.pause(OPS, 'a test', undefined)).toMatchObject({
+      paused: true,
+      persisted: true,
+    });
+    expect(await second.service.reset(OPS, 'Site-A', 'a test', 'reset')).toMatchObject({ decision: 'audit' });
+    expect(world.server.dials).toBe(0);
+    expect(disk.bytesOf(path)).toEqual(before);
+  });
+
+  it('A4 what is forbidden leaves a line under the name of who asked, and so many lines in an hour only', async () => {
+    const { life, server } = await start();
+    const other = grant(['reconnect'], ['Branch *'], 'other');
+    expect(await life.request('Site-A', { override: ['breaker'] }, other)).toMatchObject({
+      decision: 'forbidden',
+    });
+    const [told] = of(await life.lines(), 'decision');
+    expect(told).toMatchObject({
+      actor: 'other',
+      decision: 'forbidden',
+      override: ['breaker'],
+      force: false,
+    });
+    for (let n = 0; n < 1000; n += 1) await life.request('Site-A', {}, other);
+    expect(of(await life.lines(), 'decision').length).toBe(600);
+    expect(server.dials).toBe(0);
+  });
+
+  it('with the right to read shows what is done to what the caller may act on, and his own', async () => {
+    const { life } = await start();
+    await life.reconnect('Site-A');
+    expect(life.service.actions(grant(['read'], ['Branch *']))).toEqual([]);
+    expect(life.service.actions(grant(['read'], ['Site-*']))).toHaveLength(1);
   });
 });
 

@@ -21,6 +21,7 @@ import { cleanText, shownInterfaceNames } from '../../src/metrics/labels.ts';
 import { SelfMetrics } from '../../src/metrics/self.ts';
 import type { AdminConfig, Grant, GuardPolicy, Right } from '../../src/model/admin.ts';
 import { ACTIONS, RIGHTS } from '../../src/model/admin.ts';
+import type { Clock } from '../../src/model/clock.ts';
 import type { Logger } from '../../src/model/logger.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import { nameOfCode } from '../../src/native/codes.ts';
@@ -155,7 +156,13 @@ export class AdminSite {
   static async open(options: AdminSiteOptions = {}): Promise<AdminSite> {
     const { through = (given: AdminBackend) => given, isOff = false, web } = options;
     const world = new SimulatedWorld(options.world);
-    const { clock } = world;
+    const { clock: stepped } = world;
+    const clock: Clock = {
+      monotonicMs: () => stepped.monotonicMs(),
+      wallSeconds: () => stepped.wallSeconds(),
+      // What only gives way to others needs no time.
+      sleep: (ms, signal) => (ms > 0 ? stepped.sleep(ms, signal) : settle()),
+    };
     const disk = new FakeDisk();
     const log: LogLine[] = [];
     const at =
@@ -430,6 +437,16 @@ export class AdminSite {
     await this.service.close();
     this.#folder?.remove();
   }
+}
+
+/** What stands behind the routes, but for some of its methods. */
+export function replacing(backend: AdminBackend, methods: Partial<AdminBackend>): AdminBackend {
+  return new Proxy(backend, {
+    get: (target, name) => {
+      const method: unknown = Reflect.get(methods, name) ?? Reflect.get(target, name);
+      return typeof method === 'function' ? (method.bind(target) as unknown) : method;
+    },
+  });
 }
 
 /** Those of a test file, each closed after its test. */

@@ -75,6 +75,15 @@ describe('with passwords', () => {
     expect(bare(await site.post(LISBOA, { ...asked, headers: basic(PASSWORD) }))).toEqual([404, 'not_found']);
   });
 
+  test('A6 the rate limit for all keeps nobody out of the admin API who has a token', async () => {
+    const site = await open({ web: () => 'rate_limit: {interval: 1h, burst: 1}\n' });
+    expect((await site.get('/metrics')).status).toBe(200);
+    expect((await site.get('/metrics')).status).toBe(429);
+    expect((await site.post('/api/v1/admin/pause', { as: 'only-pause', json: REASON })).status).toBe(200);
+    const hook = '/api/v1/hooks/alertmanager';
+    expect((await site.post(hook, { as: 'only-hook', json: NOTIFICATION })).status).toBe(200);
+  });
+
   test('S1 without the file nobody is let in, whatever he has', async () => {
     const site = await open({ web: () => USERS });
     rmSync(join(site.folder.path, 'web.yml'));

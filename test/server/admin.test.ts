@@ -14,7 +14,7 @@ import {
   UNTOUCHED,
 } from './admin-routes.ts';
 import type { AdminAnswer, AdminSite, AdminSiteOptions, Asked } from './admin-site.ts';
-import { AdminSites, onlyRight, tokenOf } from './admin-site.ts';
+import { AdminSites, onlyRight, replacing, tokenOf } from './admin-site.ts';
 
 const sites = new AdminSites();
 const open = (options?: AdminSiteOptions): Promise<AdminSite> => sites.open(options);
@@ -87,6 +87,21 @@ describe('a route', () => {
       if (about === 'interface') expect(touched(site)).toEqual(UNTOUCHED);
     },
   );
+
+  test('A4 that is refused with 403 is told in the log and in the audit log', async () => {
+    const site = await open();
+    await site.post('/api/v1/admin/pause', { as: 'none', json: REASON });
+    await reconnect(site, 'Site-Lisboa', { as: 'berlin' });
+    const { ikev2 } = await idsOf(site);
+    await site.post(`/api/v1/admin/connections/${ikev2}/disconnect`, { as: 'berlin', json: REASON });
+    const told = (await site.audit()).filter(({ kind }) => kind === 'decision');
+    expect(told).toMatchObject([
+      { actor: 'none', route: 'pause', decision: 'forbidden' },
+      { actor: 'berlin', route: 'reconnect', decision: 'forbidden' },
+      { actor: 'berlin', route: 'hang_up', decision: 'forbidden' },
+    ]);
+    expect(site.log.map(({ fields }) => fields['actor'])).toEqual(['none', 'berlin', 'berlin']);
+  });
 
   test('A4 on the connection of a site takes the right for its interface', async () => {
     const site = await open();
@@ -213,6 +228,20 @@ describe('an action', () => {
     const { status, json } = await site.passing(reconnect(site, 'Site-Madrid', { query: '?wait=1' }), 200);
     expect(status).toBe(202);
     expect(json.data).toMatchObject({ state: 'verifying', outcome: null });
+  });
+
+  test('H2 is cut off 5 s after the end of ?wait, whatever keeps it', async () => {
+    const never = new Promise<undefined>(() => undefined);
+    const site = await open({ through: (backend) => replacing(backend, { settled: () => never }) });
+    const cut = reconnect(site, 'Site-Madrid', { query: '?wait=3s' }).catch((error: unknown) => error);
+    await expect.poll(() => site.world.requests.length).toBe(1);
+    let isCut = false;
+    void cut.then(() => (isCut = true));
+    await site.pass(7_900);
+    expect((await site.get('/-/healthy')).status).toBe(200);
+    expect(isCut).toBe(false);
+    await site.pass(200);
+    expect(await cut).toMatchObject({ code: 'ECONNRESET' });
   });
 
   test('hangs up first with force', async () => {
@@ -620,7 +649,7 @@ describe('an idempotency key', () => {
   test('whose action is not remembered any more is 409', async () => {
     const forgotten: ActionAnswer = { decision: 'duplicate', reason: 'it was asked before' };
     const site = await open({
-      through: (backend) => ({ ...backend, request: () => Promise.resolve(forgotten) }),
+      through: (backend) => replacing(backend, { request: () => Promise.resolve(forgotten) }),
     });
     expect(bare(await withKey(site, 'a'))).toEqual([409, 'gone']);
   });
@@ -673,6 +702,10 @@ describe('the list of actions', () => {
     expect(await actors('only-read')).toEqual(['all', 'only-reconnect']);
     expect(await actors('only-reconnect')).toEqual(['only-reconnect']);
     expect(await actors('none')).toEqual([]);
+    // Who may read, reads of what he may act on.
+    expect(await actors('berlin')).toEqual([]);
+    await reconnect(site, 'Site-Berlin');
+    expect(await actors('berlin')).toEqual(['all']);
     const look = async (as: string, { headers }: AdminAnswer) =>
       bare(await site.get(headers.location!, { as }));
     expect(await look('only-reconnect', mine)).toEqual([200, undefined]);
