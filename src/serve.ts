@@ -246,6 +246,7 @@ interface AdminParts {
 class Admin {
   readonly #parts: AdminParts;
   readonly #metrics: AdminMetrics;
+  readonly #opened = Promise.withResolvers<AdminService>();
   #service: AdminService | undefined;
 
   constructor(parts: AdminParts) {
@@ -259,7 +260,7 @@ class Admin {
   get routes(): AdminRoutes {
     const { clock, views } = this.#parts;
     return {
-      backend: () => this.#service,
+      backend: this.#opened.promise,
       clock,
       parseJson: parseJsonBody,
       isBodyProblem: (error): error is Error => error instanceof BadRequestBody,
@@ -295,6 +296,7 @@ class Admin {
         onAlert: (rule, decision) => metrics.countAlert(rule, decision),
       },
     });
+    this.#opened.resolve(this.#service);
   }
 
   async close(): Promise<void> {

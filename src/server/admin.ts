@@ -50,8 +50,8 @@ export interface AdminBackend {
 }
 
 export interface AdminRoutes {
-  /** undefined: the audit log cannot be used, so that nothing can be done. */
-  readonly backend: () => AdminBackend | undefined;
+  /** Requests that come before it is there wait for it. */
+  readonly backend: Promise<AdminBackend>;
   readonly clock: Clock;
   /** JSON within the bounds that are sane for a request; throws what `isBodyProblem` knows. */
   readonly parseJson: (bytes: Buffer) => unknown;
@@ -133,12 +133,6 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
   const enter = roomFor(MAX_REQUESTS);
   const enterHook = roomFor(MAX_DELIVERIES);
   const enterUnverified = roomFor(MAX_UNVERIFIED, MAX_UNVERIFIED_OF_ONE);
-  const backendNow = (): AdminBackend => {
-    const backend = options.backend();
-    if (backend) return backend;
-    const message = 'the audit log cannot be used, and nothing is done without it';
-    throw new Refusal(503, 'audit', 'audit', message, RETRY_SECONDS);
-  };
 
   /** Runs a handler within the bounds, and turns what it throws into an answer. */
   const serve =
@@ -154,7 +148,7 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
           () => response.destroy(),
           () => undefined,
         );
-        decision = await run(request, response, backendNow());
+        decision = await run(request, response, await options.backend);
       } catch (error) {
         decision = answerError(response, error, options);
       }

@@ -75,7 +75,7 @@ export interface AdminSiteOptions {
   /** The web configuration, written into a folder with certificates. */
   readonly web?: (folder: WebConfigFolder) => string;
   /** Puts something between the routes and what stands behind them. */
-  readonly through?: (backend: AdminBackend) => AdminBackend | undefined;
+  readonly through?: (backend: AdminBackend) => AdminBackend | Promise<AdminBackend>;
   /** There is no admin API. */
   readonly isOff?: boolean;
 }
@@ -248,7 +248,7 @@ export class AdminSite {
       ...(security && { security }),
       ...(!isOff && {
         admin: {
-          backend: () => backend,
+          backend: Promise.resolve(backend),
           clock,
           parseJson: parseJsonBody,
           isBodyProblem: (error): error is Error => error instanceof BadRequestBody,

@@ -154,6 +154,17 @@ describe('a route', () => {
     },
   );
 
+  test('waits for what stands behind it, in an exporter that has only just been started', async () => {
+    const opening = Promise.withResolvers<undefined>();
+    const site = await open({ through: (backend) => opening.promise.then(() => backend) });
+    const early = reconnect(site, 'Site-Lisboa');
+    const unknown = site.post('/api/v1/admin/pause', { json: REASON });
+    expect((await site.get('/-/healthy')).status).toBe(200);
+    expect(touched(site)).toEqual(UNTOUCHED);
+    opening.resolve(undefined);
+    expect([(await early).status, (await unknown).status]).toEqual([202, 401]);
+  });
+
   test('asks for a token also where the query makes no sense', async () => {
     const site = await open();
     for (const query of ['?wait=soon', '?x=y', '?server=vpn1']) {

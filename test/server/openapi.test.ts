@@ -47,7 +47,7 @@ function registered(): string[] {
     throw new Error('nothing is asked for here');
   };
   addAdmin(app, {
-    backend: never,
+    backend: new Promise(() => undefined),
     clock: new FakeClock(),
     parseJson: never,
     isBodyProblem: (error): error is Error => error instanceof Error,
