@@ -78,7 +78,7 @@ const MAX_REQUESTS = 100;
 const MAX_UNVERIFIED = 16;
 const MAX_UNVERIFIED_OF_ONE = 4;
 /** Each may take some time to be decided, one after the other. */
-const MAX_DELIVERIES = 8;
+const MAX_DELIVERIES = 32;
 /** When it may be worth asking again after something passing. */
 const RETRY_SECONDS = 5;
 const MAX_PAUSE_MS = MAX_PAUSE_SECONDS * 1000;

@@ -376,16 +376,22 @@ describe('Grafana', () => {
         }),
     });
     const deliveries: Promise<AdminAnswer>[] = [];
-    for (let i = 0; i < 8; i += 1) {
-      deliveries.push(send(site, sign(site, BODY)));
-      await expect.poll(() => undecided).toBe(i + 1);
+    let refused: AdminAnswer | undefined;
+    for (let i = 0; refused === undefined && i < 100; i += 1) {
+      const sent = send(site, sign(site, BODY)).then((answer) => {
+        if (answer.status !== 200) refused ??= answer;
+        return answer;
+      });
+      deliveries.push(sent);
+      await expect.poll(() => undecided > i || refused !== undefined, { interval: 1 }).toBe(true);
     }
-    const more = await send(site, sign(site, BODY));
-    expect([...bare(more), more.headers['retry-after']]).toEqual([503, 'busy', '1']);
+    // As many as may be decided at once, which is more than bodies may be read before it is known whose they are.
+    expect(undecided).toBeGreaterThan(16);
+    expect([...bare(refused!), refused!.headers['retry-after']]).toEqual([503, 'busy', '1']);
     expect((await site.post('/api/v1/admin/pause', { as: 'all', json: REASON })).status).toBe(200);
     decide.resolve(undefined);
     const statuses = (await Promise.all(deliveries)).map(({ status }) => status);
-    expect(new Set(statuses)).toEqual(new Set([200]));
+    expect(statuses.filter((status) => status === 200)).toHaveLength(undecided);
   });
 
   test('H3 bodies that are said to be signed and never come keep out nobody who is known', async () => {
