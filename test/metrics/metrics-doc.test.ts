@@ -10,6 +10,8 @@ it('docs/metrics.md is what the catalogue makes of it (npm run docs writes it)',
 });
 
 it('docs/metrics.md names every family of the catalogue, and nothing that the catalogue lacks', () => {
-  const documented = [...text.matchAll(/^\| `(rras_(?!exporter_|admin_|remediation_)\w+)`/gm)].map(([, name]) => name).sort();
+  const documented = [...text.matchAll(/^\| `(rras_(?!exporter_|admin_|remediation_)\w+)`/gm)]
+    .map(([, name]) => name)
+    .sort();
   expect(documented).toEqual(CATALOGUE.map(({ name }) => name).sort());
 });
