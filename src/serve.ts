@@ -23,6 +23,7 @@ import type { Privacy } from './metrics/privacy.ts';
 import type { Actor } from './model/actions.ts';
 import type { SourceReader } from './model/frames.ts';
 import type { Logger } from './model/logger.ts';
+import { inSlices } from './model/slices.ts';
 import type { Snapshot } from './model/snapshot.ts';
 import { forkHost, HostClient } from './native/client.ts';
 import { nameOfCode } from './native/codes.ts';
@@ -113,26 +114,32 @@ export async function serve(options: Options): Promise<void> {
     onRead: (source, report) => self.countRead(source, report),
     onWraps: (wraps, ambiguous) => self.countWraps(wraps, ambiguous),
   });
+  /** Views and pages are made in slices, and what is kept from one to the next is for one at a time. */
+  const inTurn = queue();
   const views = new ViewMaker({ privacy, ...options.collector.connections });
   const createdSeconds = options.web.openMetricsCreated ? clock.wallSeconds() : undefined;
+  const text = new PageEncoder(CATALOGUE, { format: 'text' });
   const encoders = {
-    text: new PageEncoder(CATALOGUE, { format: 'text' }),
-    openmetrics: new PageEncoder(CATALOGUE, { format: 'openmetrics', createdSeconds }),
+    text,
+    openmetrics: new PageEncoder(CATALOGUE, { format: 'openmetrics', createdSeconds, shareWith: text }),
   };
   const pages = new PageCache(
     {
       contentTypes: CONTENT_TYPES,
-      render: async (snapshot, format) => {
-        const page = encoders[format].encode(views.view(snapshot, clock.monotonicMs()));
-        const own = await self.text();
-        return [...page, Buffer.from(format === 'text' ? own : `${toOpenMetrics(own)}# EOF\n`)];
-      },
+      render: (snapshot, format) =>
+        inTurn(async () => {
+          const view = await inSlices(views.viewing(snapshot, clock.monotonicMs()), clock);
+          const page = await inSlices(encoders[format].encoding(view), clock);
+          const own = await self.text();
+          return [...page, Buffer.from(format === 'text' ? own : `${toOpenMetrics(own)}# EOF\n`)];
+        }),
     },
     clock,
   );
   /** Sorting thousands of connections anew for each page of the API would hold up everybody else. */
   let listed: { shown: View['shown']; connections: ReturnType<typeof connectionObjects> } | undefined;
-  const view = (): View => views.peek(poller.snapshot(), clock.monotonicMs());
+  const view = (): Promise<View> =>
+    inTurn(() => inSlices(views.peeking(poller.snapshot(), clock.monotonicMs()), clock));
   const admin = options.web.enableAdminApi
     ? new Admin({ options, poller, actor: countingActor(reader, self), clock, logger, self, views })
     : undefined;
@@ -149,18 +156,18 @@ export async function serve(options: Options): Promise<void> {
     snapshot: () => poller.snapshot(),
     ready: () => poller.ready,
     api: {
-      status: () => {
-        const { service, ...rest } = statusObject(view());
+      status: async () => {
+        const { service, ...rest } = statusObject(await view());
         return { version, simulated, service: service ?? null, ...rest };
       },
-      connections: () => {
-        const seen = view();
+      connections: async () => {
+        const seen = await view();
         if (seen.shown === undefined || seen.shown !== listed?.shown) {
           listed = { shown: seen.shown, connections: connectionObjects(seen) };
         }
         return listed.connections;
       },
-      interfaces: () => interfaceObjects(view(), nameOfCode),
+      interfaces: async () => interfaceObjects(await view(), nameOfCode),
     },
     openApi: openApiDocument({
       version,
@@ -219,6 +226,16 @@ function choosePrivacy(options: Options, authenticated: boolean, logger: Logger)
   }
   if (users !== 'pseudonym' && addresses !== 'pseudonym') return { users, addresses };
   return { users, addresses, key: readOrMakeSecret(options.storage.path, PSEUDONYM_KEY) };
+}
+
+/** Runs one job after the other. */
+function queue(): <T>(job: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (job) => {
+    const result = last.then(job);
+    last = result.catch(() => undefined);
+    return result;
+  };
 }
 
 /** The calls of actions are counted as those of reads are. */

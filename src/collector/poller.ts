@@ -16,6 +16,7 @@ import type {
   Totals,
   UserAccount,
 } from '../model/snapshot.ts';
+import { inSlices } from '../model/slices.ts';
 import type { Source } from '../model/words.ts';
 import { SOURCES, TUNNELS } from '../model/words.ts';
 import { InterfaceTable } from './interfaces.ts';
@@ -224,7 +225,7 @@ export class Poller {
       // There is no host to ask; after one that was killed, the next source has a new one.
       if (outcome.failure.kind === 'host_down') break;
     }
-    this.#apply(outcomes, stopped, denied);
+    await this.#apply(outcomes, stopped, denied);
   }
 
   async #read<S extends Source>(source: S): Promise<ReadOutcome<FrameOf<S>>> {
@@ -244,14 +245,20 @@ export class Poller {
     return outcome;
   }
 
-  #apply(outcomes: ReadonlyMap<Source, ReadOutcome>, stopped: boolean, denied: Failure | undefined): void {
+  async #apply(
+    outcomes: ReadonlyMap<Source, ReadOutcome>,
+    stopped: boolean,
+    denied: Failure | undefined,
+  ): Promise<void> {
     const { clock, onWraps } = this.#options;
     const now = clock.monotonicMs();
     const wall = clock.wallSeconds();
     const { wraps, ambiguousDeltas } = this.#sessions;
-    // First, as it may throw: what could not be taken in must not count as read.
+    // First, as it may throw: what could not be taken in must not count as read. Also, as it takes the longest: the
+    // rest of the snapshot changes at once.
+    const connections = stopped ? undefined : await this.#updateSessions(outcomes);
     if (stopped) this.#applyStopped(wall);
-    else this.#applyFrames(outcomes, now, wall);
+    else this.#applyFrames(outcomes, connections, wall);
     onWraps(this.#sessions.wraps - wraps, this.#sessions.ambiguousDeltas - ambiguousDeltas);
     this.#totals = this.#sessions.totals();
     this.#links = this.#sessions.links();
@@ -304,12 +311,24 @@ export class Poller {
     this.#interfaceStatuses = this.#interfaces.stopped(wall);
   }
 
-  #applyFrames(outcomes: ReadonlyMap<Source, ReadOutcome>, now: number, wall: number): void {
-    const frameOf = <S extends Source>(source: S): FrameOf<S> | undefined => {
-      const outcome = outcomes.get(source);
-      return outcome?.status === 'ok' ? (outcome.frame as FrameOf<S>) : undefined;
-    };
-    const server = frameOf('server');
+  async #updateSessions(outcomes: ReadonlyMap<Source, ReadOutcome>): Promise<ConnectionTable | undefined> {
+    const frame = frameOf(outcomes, 'connections');
+    if (!frame) return undefined;
+    const { seconds, pages } = outcomes.get('connections')!.report;
+    const updating = this.#sessions.updating(frame, frameOf(outcomes, 'ports'), {
+      ...this.#answeredAt.get('connections')!,
+      uncertaintySeconds: seconds,
+      torn: pages > 1,
+    });
+    return inSlices(updating, this.#options.clock);
+  }
+
+  #applyFrames(
+    outcomes: ReadonlyMap<Source, ReadOutcome>,
+    connections: ConnectionTable | undefined,
+    wall: number,
+  ): void {
+    const server = frameOf(outcomes, 'server');
     if (server) {
       const computed = this.#answeredAt.get('server')!.wallSeconds - server.uptimeSeconds;
       const last = this.#service?.startTimeSeconds;
@@ -320,24 +339,18 @@ export class Poller {
         startTimeSeconds: keep ? last : Math.round(computed),
       };
     }
-    const ports = frameOf('ports');
+    const ports = frameOf(outcomes, 'ports');
     if (ports) this.#ports = this.#portTable.update(ports);
     else if (outcomes.get('ports')?.status === 'inapplicable') this.#ports = undefined;
-    const connections = frameOf('connections');
     if (connections) {
       // A service that was stopped a moment ago answers its enumeration again.
       if (!this.#sources.has('server'))
         this.#service = { running: true, lanOnly: false, startTimeSeconds: undefined };
-      const { seconds, pages } = outcomes.get('connections')!.report;
-      this.#connections = this.#sessions.update(connections, ports, {
-        ...this.#answeredAt.get('connections')!,
-        uncertaintySeconds: seconds,
-        torn: pages > 1,
-      });
+      this.#connections = connections;
     } else if (outcomes.get('connections')?.status === 'inapplicable') {
       this.#connections = undefined;
     }
-    const interfaces = frameOf('interfaces');
+    const interfaces = frameOf(outcomes, 'interfaces');
     if (interfaces) this.#interfaceStatuses = this.#interfaces.update(interfaces, wall);
   }
 
@@ -359,4 +372,12 @@ export class Poller {
       else logger.warn('source cannot be read', { source, problem });
     }
   }
+}
+
+function frameOf<S extends Source>(
+  outcomes: ReadonlyMap<Source, ReadOutcome>,
+  source: S,
+): FrameOf<S> | undefined {
+  const outcome = outcomes.get(source);
+  return outcome?.status === 'ok' ? (outcome.frame as FrameOf<S>) : undefined;
 }

@@ -14,6 +14,8 @@ import type {
   UserAccount,
 } from '../model/snapshot.ts';
 import { CONNECTION_COUNTERS } from '../model/snapshot.ts';
+import type { Sliced } from '../model/slices.ts';
+import { atOnce, ROWS_PER_SLICE } from '../model/slices.ts';
 import type { InterfaceType, Role, Tunnel } from '../model/words.ts';
 import { TUNNELS } from '../model/words.ts';
 import { cellOf, CounterLedger, TotalsLedger } from './accounts.ts';
@@ -107,14 +109,45 @@ export class SessionTable {
 
   /** Takes one enumeration in and answers the live sessions, row by row as in the frame. */
   update(frame: ConnectionsFrame, ports: PortsFrame | undefined, time: FrameTime): ConnectionTable {
+    return atOnce(this.updating(frame, ports, time));
+  }
+
+  /** `update` in slices. Until it is through, the accounts are those of no moment. */
+  *updating(
+    frame: ConnectionsFrame,
+    ports: PortsFrame | undefined,
+    time: FrameTime,
+  ): Sliced<ConnectionTable> {
     this.#generation += 1;
     const { columns, count } = frame;
     this.#mostLive = Math.max(this.#mostLive, count);
     this.#ledger.beginRound(columns, frame.api);
-    for (const [slot, identity] of frame.identities) this.#identify(slot, identity);
-    if (ports) this.#joinPorts(ports);
+    for (let i = 0; i < frame.identities.length; i += 1) {
+      const [slot, identity] = frame.identities[i]!;
+      this.#identify(slot, identity);
+      if (i % ROWS_PER_SLICE === 0) yield;
+    }
+    // Level 4 tells the tunnel itself.
+    if (ports && frame.api === 'ex') this.#joinPorts(ports);
     const table = tableFor(columns, count);
-    for (let row = 0; row < count; row += 1) {
+    for (let from = 0; from < count; from += ROWS_PER_SLICE) {
+      yield;
+      this.#updateRows(frame, table, from, Math.min(from + ROWS_PER_SLICE, count), time);
+    }
+    yield;
+    this.#endAbsent(time.torn);
+    this.#primed = true;
+    return table;
+  }
+
+  #updateRows(
+    { columns }: ConnectionsFrame,
+    table: ReturnType<typeof tableFor>,
+    from: number,
+    to: number,
+    time: FrameTime,
+  ): void {
+    for (let row = from; row < to; row += 1) {
       const slot = columns.slot[row]!;
       const duration = columns.duration[row]!;
       let session = this.#bySlot[slot];
@@ -133,9 +166,6 @@ export class SessionTable {
         table.sums[c]![row] = this.#ledger.sum(session.index, c);
       }
     }
-    this.#endAbsent(time.torn);
-    this.#primed = true;
-    return table;
   }
 
   /** The service has stopped: no session lives. */
@@ -454,12 +484,12 @@ const tunnelOf = ({ identity, portTunnel }: Session): Tunnel =>
   identity.tunnel === 'unknown' ? portTunnel : identity.tunnel;
 
 function toConnection(session: Session): Connection {
-  const { id, startTimeSeconds } = session;
+  const { id, index, startTimeSeconds } = session;
   const tunnel = tunnelOf(session);
   // SSTP is encrypted by TLS, below PPP: PPP's "none" would be false, and the API does not tell the cipher.
   const hidden = tunnel === 'sstp' && session.identity.encryption === 'none';
   const identity = hidden ? { ...session.identity, encryption: 'unknown' as const } : session.identity;
-  return { id, identity, tunnel, role: roleOf(identity.interfaceType), startTimeSeconds };
+  return { id, place: index, identity, tunnel, role: roleOf(identity.interfaceType), startTimeSeconds };
 }
 
 /** FILETIME ticks as Unix seconds, to the millisecond. */

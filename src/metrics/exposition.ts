@@ -1,9 +1,21 @@
 /**
- * Writes a view as Prometheus text 0.0.4 or OpenMetrics 1.0.0, into chunks of bytes. Names and label texts are
- * rendered once per family or session; a number is written digit by digit; nothing is concatenated per sample.
+ * Writes a view as Prometheus text 0.0.4 or OpenMetrics 1.0.0, into chunks of bytes. A chunk that is as in the last page
+ * is the same object again; no chunk is changed once it was handed out.
  */
+import type { Sliced } from '../model/slices.ts';
+import { atOnce } from '../model/slices.ts';
 import type { ConnectionFamily, Family, HistogramFamily, IdentityFamily, SampleFamily } from './catalogue.ts';
-import type { View, VisibleConnection } from './labels.ts';
+import { connectionSuffix, ConnectionTexts } from './connection-text.ts';
+import type { View } from './labels.ts';
+import {
+  createdName,
+  ESCAPES,
+  escapeLabelValue,
+  formatNumber,
+  LONGEST_NUMBER,
+  renderLabels,
+  writeNumber,
+} from './sample-text.ts';
 
 export type Format = 'text' | 'openmetrics';
 
@@ -13,19 +25,29 @@ export const CONTENT_TYPES: Readonly<Record<Format, string>> = {
 };
 
 const CHUNK_BYTES = 256 * 1024;
-/** Longer than any number or joint that is written without asking for room first. */
-const SLACK_BYTES = 64;
+/** Smaller chunks are put together: to compress or to send each by itself would cost more than to copy it. */
+const SMALL_CHUNK_BYTES = 32 * 1024;
 const NEWLINE = 0x0a;
-const ZERO = 0x30;
 
-/** Collects bytes in chunks of a fixed size. */
+/** Collects what is written and what is kept. */
 class ChunkWriter {
   readonly #chunks: Buffer[] = [];
   #chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+  #from = 0;
   #at = 0;
 
+  /** A chunk that is not to be changed by anybody. */
+  chunk(chunk: Buffer): void {
+    if (chunk.length < SMALL_CHUNK_BYTES) {
+      this.bytes(chunk);
+      return;
+    }
+    this.#cut();
+    this.#chunks.push(chunk);
+  }
+
   bytes(bytes: Uint8Array): void {
-    this.#room(bytes.length + SLACK_BYTES);
+    this.#room(bytes.length + LONGEST_NUMBER + 1);
     this.#chunk.set(bytes, this.#at);
     this.#at += bytes.length;
   }
@@ -36,51 +58,27 @@ class ChunkWriter {
 
   /** A sample's value and the end of its line. */
   value(value: number): void {
-    if (Number.isSafeInteger(value) && value >= 0 && !Object.is(value, -0)) this.#digits(value);
-    else this.#at += this.#chunk.write(formatNumber(value), this.#at, 'latin1');
+    this.#at = writeNumber(this.#chunk, this.#at, value);
     this.#chunk[this.#at++] = NEWLINE;
   }
 
   finish(): Buffer[] {
-    if (this.#at > 0) this.#chunks.push(this.#chunk.subarray(0, this.#at));
+    this.#cut();
     return this.#chunks;
   }
 
-  #digits(value: number): void {
-    let length = 1;
-    for (let limit = 10; limit <= value && length < 16; limit *= 10) length += 1;
-    let rest = value;
-    for (let i = this.#at + length - 1; i >= this.#at; i -= 1) {
-      const next = Math.floor(rest / 10);
-      this.#chunk[i] = ZERO + (rest - next * 10);
-      rest = next;
-    }
-    this.#at += length;
+  #cut(): void {
+    if (this.#at > this.#from) this.#chunks.push(this.#chunk.subarray(this.#from, this.#at));
+    this.#from = this.#at;
   }
 
   #room(bytes: number): void {
     if (this.#at + bytes <= this.#chunk.length) return;
-    if (this.#at > 0) this.#chunks.push(this.#chunk.subarray(0, this.#at));
+    this.#cut();
     this.#chunk = Buffer.allocUnsafeSlow(Math.max(CHUNK_BYTES, bytes));
+    this.#from = 0;
     this.#at = 0;
   }
-}
-
-/** As both formats write numbers. */
-export function formatNumber(value: number): string {
-  if (Number.isNaN(value)) return 'NaN';
-  if (value === Infinity) return '+Inf';
-  if (value === -Infinity) return '-Inf';
-  return String(value);
-}
-
-const ESCAPES: Readonly<Record<string, string>> = { '\\': '\\\\', '"': '\\"', '\n': '\\n' };
-export const escapeLabelValue = (value: string): string =>
-  value.replace(/[\\"\n]/g, (char) => ESCAPES[char]!);
-
-function renderLabels(names: readonly string[], values: readonly string[]): string {
-  if (names.length === 0) return '';
-  return `{${names.map((name, i) => `${name}="${escapeLabelValue(values[i]!)}"`).join(',')}}`;
 }
 
 /** Units that a name can end in; the formats know no others here. */
@@ -102,44 +100,59 @@ export interface EncoderOptions {
   readonly format: Format;
   /** Unix seconds at which the totals began, to be told with each of them (OpenMetrics only); undefined: not told. */
   readonly createdSeconds?: number | undefined;
+  /** An encoder whose texts of connections are kept for both, where they are the same in both formats. */
+  readonly shareWith?: PageEncoder;
 }
 
-type Write = (view: View, out: ChunkWriter) => void;
+type Write = (view: View, out: ChunkWriter) => Sliced<void>;
 
-/** Renders the families of a catalogue again and again, keeping each session's rendered texts while it lives. */
+/** Renders the families of a catalogue again and again, keeping what stays the same. */
 export class PageEncoder {
   readonly #writers: readonly Write[];
+  readonly #connections: ConnectionTexts;
 
   constructor(catalogue: readonly Family[], options: EncoderOptions) {
+    const { format, shareWith } = options;
+    const createdSeconds = format === 'openmetrics' ? options.createdSeconds : undefined;
+    this.#connections =
+      shareWith && createdSeconds === undefined
+        ? shareWith.#connections
+        : new ConnectionTexts(createdSeconds);
     this.#writers = catalogue.map((family) => {
       const head = Buffer.from(renderHead(options.format, family.name, family.type, family.help));
       switch (family.kind) {
         case 'samples':
-          return sampleWriter(family, head, options);
+          return sampleWriter(family, head, createdSeconds);
         case 'histogram':
-          return histogramWriter(family, head, options);
+          return histogramWriter(family, head, format, createdSeconds);
         case 'connections':
-          return connectionWriter(family, head, options);
         case 'identity':
-          return identityWriter(family, head);
+          return connectionWriter(family, head, this.#connections, createdSeconds);
       }
     });
   }
 
   /** The page as chunks of UTF-8, without an end mark; families without a sample are left out. */
   encode(view: View): Buffer[] {
+    return atOnce(this.encoding(view));
+  }
+
+  /** `encode` in slices. One page at a time, also of encoders that share. */
+  *encoding(view: View): Sliced<Buffer[]> {
     const out = new ChunkWriter();
-    for (const write of this.#writers) write(view, out);
+    for (const write of this.#writers) {
+      yield* write(view, out);
+      yield;
+    }
+    this.#connections.finishPage();
     return out.finish();
   }
 }
 
-/** Name of the sample that tells when a counter or histogram began. */
-const createdName = (name: string): string => `${name.replace(/_total$/, '')}_created`;
-
-function sampleWriter(family: SampleFamily, head: Buffer, { format, createdSeconds }: EncoderOptions): Write {
-  const created = format === 'openmetrics' && family.type === 'counter' ? createdSeconds : undefined;
-  return (view, out) => {
+function sampleWriter(family: SampleFamily, head: Buffer, createdSeconds: number | undefined): Write {
+  const created = family.type === 'counter' ? createdSeconds : undefined;
+  // eslint-disable-next-line require-yield -- few samples: one slice
+  return function* (view, out) {
     let first = true;
     family.collect(view, (value, ...labelValues) => {
       if (first) out.bytes(head);
@@ -155,7 +168,8 @@ function sampleWriter(family: SampleFamily, head: Buffer, { format, createdSecon
 function histogramWriter(
   family: HistogramFamily,
   head: Buffer,
-  { format, createdSeconds }: EncoderOptions,
+  format: Format,
+  createdSeconds: number | undefined,
 ): Write {
   // OpenMetrics wants bounds in the form of a float.
   const bounds = [
@@ -164,7 +178,8 @@ function histogramWriter(
     ),
     '+Inf',
   ];
-  return (view, out) => {
+  // eslint-disable-next-line require-yield -- few samples: one slice
+  return function* (view, out) {
     let first = true;
     family.collect(view, (counts, sum, ...labelValues) => {
       if (first) out.bytes(head);
@@ -180,81 +195,47 @@ function histogramWriter(
       out.text(
         `${family.name}_sum${labels} ${formatNumber(sum)}\n${family.name}_count${labels} ${cumulated}\n`,
       );
-      if (format === 'openmetrics' && createdSeconds !== undefined) {
+      if (createdSeconds !== undefined) {
         out.text(`${createdName(family.name)}${labels} ${formatNumber(createdSeconds)}\n`);
       }
     });
   };
 }
 
-/** The row of what connections moved while they were not shown. */
-const OTHER = Buffer.from('other');
-
 function connectionWriter(
-  family: ConnectionFamily,
+  family: ConnectionFamily | IdentityFamily,
   head: Buffer,
-  { format, createdSeconds }: EncoderOptions,
+  texts: ConnectionTexts,
+  createdSeconds: number | undefined,
 ): Write {
-  const prefix = Buffer.from(`${family.name}{connection="`);
-  const created =
-    format === 'openmetrics' && family.type === 'counter' && createdSeconds !== undefined
-      ? { prefix: Buffer.from(`${createdName(family.name)}{connection="`), seconds: createdSeconds }
-      : undefined;
-  const series = family.series.map((each) => ({
-    ...each,
-    suffix: Buffer.from(
-      family.label === undefined ? '"} ' : `",${family.label}="${each.labelValue ?? ''}"} `,
-    ),
-  }));
-  const ids = new WeakMap<VisibleConnection, Buffer>();
-  return ({ shown }, out) => {
+  return function* ({ shown }, out) {
     if (!shown) return;
-    let first = true;
-    const write = (id: Uint8Array, suffix: Uint8Array, value: number, startSeconds: number): void => {
-      if (first) out.bytes(head);
-      first = false;
-      out.bytes(prefix);
-      out.bytes(id);
-      out.bytes(suffix);
-      out.value(value);
-      if (!created) return;
-      out.bytes(created.prefix);
-      out.bytes(id);
-      out.bytes(suffix);
-      out.value(startSeconds);
-    };
-    for (const { values, counter, divisor, nonZero, where, suffix } of series) {
-      const column = values(shown);
-      for (let i = 0; i < shown.connections.length; i += 1) {
-        const connection = shown.connections[i]!;
-        const value = column[i]!;
-        if ((nonZero && value === 0) || (where && !where(connection))) continue;
-        let id = ids.get(connection);
-        if (!id) ids.set(connection, (id = Buffer.from(connection.id, 'latin1')));
-        write(id, suffix, divisor === undefined ? value : value / divisor, connection.startTimeSeconds);
-      }
-      const other = counter === undefined ? undefined : shown.other?.[counter];
-      if (other !== undefined && !(nonZero && other === 0))
-        write(OTHER, suffix, other, created?.seconds ?? 0);
-    }
+    const chunks = yield* texts.chunks(family, shown);
+    const other =
+      family.kind === 'identity' || !shown.other ? '' : otherRows(family, shown.other, createdSeconds);
+    if (chunks.length === 0 && other === '') return;
+    out.bytes(head);
+    for (const chunk of chunks) out.chunk(chunk);
+    if (other !== '') out.text(other);
   };
 }
 
-function identityWriter(family: IdentityFamily, head: Buffer): Write {
-  const names = ['connection', ...family.labels];
-  const lines = new WeakMap<VisibleConnection, Buffer>();
-  return ({ shown }, out) => {
-    if (!shown || shown.connections.length === 0) return;
-    out.bytes(head);
-    for (const connection of shown.connections) {
-      let line = lines.get(connection);
-      if (!line) {
-        const labels = renderLabels(names, [connection.id, ...family.texts(connection)]);
-        lines.set(connection, (line = Buffer.from(`${family.name}${labels} 1\n`)));
-      }
-      out.bytes(line);
-    }
-  };
+/** The row of what connections moved while they were not shown. */
+function otherRows(
+  family: ConnectionFamily,
+  other: ArrayLike<number>,
+  createdSeconds: number | undefined,
+): string {
+  let rows = '';
+  for (const { counter, nonZero, labelValue } of family.series) {
+    const value = counter === undefined ? undefined : other[counter];
+    if (value === undefined || (nonZero && value === 0)) continue;
+    const labels = `{connection="other${connectionSuffix(family, labelValue).toString()}`;
+    rows += `${family.name}${labels}${formatNumber(value)}\n`;
+    if (createdSeconds !== undefined && family.type === 'counter')
+      rows += `${createdName(family.name)}${labels}${formatNumber(createdSeconds)}\n`;
+  }
+  return rows;
 }
 
 /** Turns text 0.0.4 of prom-client into OpenMetrics: counters lose `_total` in their head, bounds become floats. */

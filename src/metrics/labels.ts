@@ -3,6 +3,8 @@
  * an output, and where it is decided which connections are shown one by one.
  */
 import type { Connection, ConnectionTable, InterfaceStatus, Snapshot, Totals } from '../model/snapshot.ts';
+import type { Sliced } from '../model/slices.ts';
+import { atOnce, ROWS_PER_SLICE } from '../model/slices.ts';
 import { QUARANTINE_STATES, ROLES, TUNNELS } from '../model/words.ts';
 import type { Privacy } from './privacy.ts';
 import { showAddress, showName } from './privacy.ts';
@@ -113,6 +115,18 @@ export interface ViewOptions {
 }
 
 const PEEK_MAX_AGE_MS = 30_000;
+const KEPT_PER_CONNECTION = 4;
+const ALWAYS_KEPT = 10_000;
+const NOBODY = -1;
+
+/** What is worked out once of a connection. */
+interface Known {
+  readonly of: Connection;
+  /** Tunnel index times the number of roles plus role index. */
+  readonly cell: number;
+  readonly user: number;
+  visible: VisibleConnection | undefined;
+}
 /** What is shown of users beyond the limit of accounts. */
 const OTHER = 'other';
 const PERSONAL: ReadonlySet<string> = new Set(['client', 'unknown']);
@@ -120,7 +134,11 @@ const DEMAND_DIAL: ReadonlySet<string> = new Set(['home_router', 'full_router'])
 
 export class ViewMaker {
   readonly #privacy: Privacy;
-  readonly #visible = new WeakMap<Connection, VisibleConnection>();
+  /** By the connection's place. */
+  #known: (Known | undefined)[] = [];
+  /** A number for each user, by domain and name. */
+  #userNumbers = new Map<string, Map<string, number>>();
+  #users = 0;
   readonly #names = new Map<string, string>();
   readonly #shown: ShownConnections;
   #lastLookMs = -Infinity;
@@ -133,10 +151,15 @@ export class ViewMaker {
 
   /** Which connections are shown may change with each new snapshot, so views are made in the order of snapshots. */
   view(snapshot: Snapshot, monotonicMs: number): View {
+    return atOnce(this.viewing(snapshot, monotonicMs));
+  }
+
+  /** `view` in slices; one at a time. */
+  *viewing(snapshot: Snapshot, monotonicMs: number): Sliced<View> {
     const { connections: table, interfaces, links, users, ...rest } = snapshot;
     if (table && table !== this.#last?.table) {
-      const shown = this.#showConnections(table, snapshot.totals, monotonicMs);
-      this.#last = { table, shown, aggregates: aggregate(table) };
+      const shown = yield* this.#showConnections(table, snapshot.totals, monotonicMs);
+      this.#last = { table, shown, aggregates: yield* this.#aggregate(table) };
       this.#lastLookMs = monotonicMs;
     }
     const last = table && this.#last;
@@ -153,17 +176,21 @@ export class ViewMaker {
    * A view for who is no scraper: it does not choose anew what is shown, as the row `other` would lose its meaning
    * for the scraper. What it shows of connections may be some seconds old.
    */
-  peek(snapshot: Snapshot, monotonicMs: number): View {
+  *peeking(snapshot: Snapshot, monotonicMs: number): Sliced<View> {
     const { connections, ...rest } = snapshot;
     if (
       !connections ||
       !this.#last ||
-      !this.#shown.choosing ||
+      !this.#shown.isChoosing ||
       monotonicMs - this.#lastLookMs > PEEK_MAX_AGE_MS
     ) {
-      return this.view(snapshot, monotonicMs);
+      return yield* this.viewing(snapshot, monotonicMs);
     }
-    return this.view({ ...rest, connections: this.#last.table }, monotonicMs);
+    return yield* this.viewing({ ...rest, connections: this.#last.table }, monotonicMs);
+  }
+
+  peek(snapshot: Snapshot, monotonicMs: number): View {
+    return atOnce(this.peeking(snapshot, monotonicMs));
   }
 
   /** A name of a person as it may be shown anywhere, logs and answers included. */
@@ -176,13 +203,16 @@ export class ViewMaker {
     return cleanText(showAddress(text, this.#privacy));
   }
 
-  #showConnections(table: ConnectionTable, totals: Totals, monotonicMs: number): ShownTable {
-    const { rows, counters, other } = this.#shown.choose(table, totals, monotonicMs);
+  *#showConnections(table: ConnectionTable, totals: Totals, monotonicMs: number): Sliced<ShownTable> {
+    const { rows, counters, other } = yield* this.#shown.choosing(table, totals, monotonicMs);
     const all = rows.length === table.connections.length;
     const gather = (column: ArrayLike<number>): ArrayLike<number> =>
       all ? column : Float64Array.from(rows, (row) => column[row]!);
     const connections = new Array<VisibleConnection>(rows.length);
-    for (let i = 0; i < rows.length; i += 1) connections[i] = this.#show(table.connections[rows[i]!]!);
+    for (let i = 0; i < rows.length; i += 1) {
+      connections[i] = this.#visibleOf(this.#know(table.connections[rows[i]!]!));
+      if (i % ROWS_PER_SLICE === 0) yield;
+    }
     return {
       connections,
       counters,
@@ -195,35 +225,86 @@ export class ViewMaker {
     };
   }
 
-  #show(connection: Connection): VisibleConnection {
-    let visible = this.#visible.get(connection);
-    if (!visible) {
-      const { identity, id, tunnel, role, startTimeSeconds } = connection;
-      const { interfaceType } = identity;
-      visible = {
-        id,
-        user: this.name(identity.user),
-        domain: this.name(identity.domain),
-        computer: this.name(identity.computer),
-        // A client's interface bears the name of its user; one of no known type may.
-        interfaceName: PERSONAL.has(interfaceType)
-          ? this.name(identity.interfaceName)
-          : cleanText(identity.interfaceName),
-        interfaceType,
-        tunnel,
-        role,
-        auth: identity.auth,
-        encryption: identity.encryption,
-        compression: identity.compression,
-        tunnelAddress: this.address(identity.tunnelAddress),
-        tunnelAddressV6: this.address(identity.tunnelAddressV6),
-        remoteAddress: this.address(identity.remoteAddress),
-        localAddress: this.address(identity.localAddress),
-        startTimeSeconds,
-      };
-      this.#visible.set(connection, visible);
+  #know(connection: Connection): Known {
+    const known = this.#known[connection.place];
+    if (known?.of === connection) return known;
+    const { tunnel, role, identity } = connection;
+    const cell = TUNNELS.indexOf(tunnel) * ROLES.length + ROLES.indexOf(role);
+    const user = identity.user === '' ? NOBODY : this.#userNumber(identity.domain, identity.user);
+    return (this.#known[connection.place] = { of: connection, cell, user, visible: undefined });
+  }
+
+  #userNumber(domain: string, user: string): number {
+    let ofDomain = this.#userNumbers.get(domain);
+    if (!ofDomain) this.#userNumbers.set(domain, (ofDomain = new Map<string, number>()));
+    let number = ofDomain.get(user);
+    if (number === undefined) ofDomain.set(user, (number = this.#users++));
+    return number;
+  }
+
+  *#aggregate(table: ConnectionTable): Sliced<Aggregates> {
+    const count = table.connections.length;
+    // What is kept of connections and users that are gone must not pile up.
+    if (Math.max(this.#known.length, this.#users) > KEPT_PER_CONNECTION * count + ALWAYS_KEPT) {
+      this.#known = [];
+      this.#userNumbers = new Map<string, Map<string, number>>();
+      this.#users = 0;
     }
-    return visible;
+    const connections = new Uint32Array(TUNNELS.length * ROLES.length);
+    const dormant = new Uint32Array(connections.length);
+    const auth = new Map<string, number>();
+    const quarantine = QUARANTINE_STATES.map(() => 0);
+    let seen = new Uint8Array(Math.max(64, this.#users));
+    let users = 0;
+    for (let row = 0; row < count; row += 1) {
+      const connection = table.connections[row]!;
+      const { cell, user } = this.#know(connection);
+      connections[cell]! += 1;
+      dormant[cell]! += table.dormant[row]!;
+      auth.set(connection.identity.auth, (auth.get(connection.identity.auth) ?? 0) + 1);
+      quarantine[table.quarantine[row]!]! += 1;
+      if (user !== NOBODY) {
+        if (user >= seen.length) {
+          const larger = new Uint8Array(user * 2);
+          larger.set(seen);
+          seen = larger;
+        }
+        if (seen[user] === 0) users += 1;
+        seen[user] = 1;
+      }
+      if (row % ROWS_PER_SLICE === 0) yield;
+    }
+    return { connections, dormant, auth, quarantine, users };
+  }
+
+  #visibleOf(known: Known): VisibleConnection {
+    return (known.visible ??= this.#show(known.of));
+  }
+
+  #show(connection: Connection): VisibleConnection {
+    const { identity, id, tunnel, role, startTimeSeconds } = connection;
+    const { interfaceType } = identity;
+    return {
+      id,
+      user: this.name(identity.user),
+      domain: this.name(identity.domain),
+      computer: this.name(identity.computer),
+      // A client's interface bears the name of its user; one of no known type may.
+      interfaceName: PERSONAL.has(interfaceType)
+        ? this.name(identity.interfaceName)
+        : cleanText(identity.interfaceName),
+      interfaceType,
+      tunnel,
+      role,
+      auth: identity.auth,
+      encryption: identity.encryption,
+      compression: identity.compression,
+      tunnelAddress: this.address(identity.tunnelAddress),
+      tunnelAddressV6: this.address(identity.tunnelAddressV6),
+      remoteAddress: this.address(identity.remoteAddress),
+      localAddress: this.address(identity.localAddress),
+      startTimeSeconds,
+    };
   }
 
   #showInterfaces(statuses: readonly InterfaceStatus[], links: Snapshot['links']): VisibleInterface[] {
@@ -267,21 +348,4 @@ export class ViewMaker {
     if (name === undefined) this.#names.set(text, (name = this.name(text)));
     return name;
   }
-}
-
-function aggregate(table: ConnectionTable): Aggregates {
-  const connections = new Uint32Array(TUNNELS.length * ROLES.length);
-  const dormant = new Uint32Array(connections.length);
-  const auth = new Map<string, number>();
-  const quarantine = QUARANTINE_STATES.map(() => 0);
-  const users = new Set<string>();
-  table.connections.forEach(({ tunnel, role, identity }, row) => {
-    const cell = TUNNELS.indexOf(tunnel) * ROLES.length + ROLES.indexOf(role);
-    connections[cell]! += 1;
-    dormant[cell]! += table.dormant[row]!;
-    auth.set(identity.auth, (auth.get(identity.auth) ?? 0) + 1);
-    quarantine[table.quarantine[row]!]! += 1;
-    if (identity.user !== '') users.add(`${identity.user.length} ${identity.user}${identity.domain}`);
-  });
-  return { connections, dormant, auth, quarantine, users: users.size };
 }

@@ -2,8 +2,10 @@
  * Decides which connections are shown one by one, and accounts for the rest in the row `other`: whatever a connection
  * moves while it is not shown goes there, so that the increase over all rows is the increase of the totals.
  */
-import type { ConnectionTable, Totals } from '../model/snapshot.ts';
+import type { Connection, ConnectionTable, Totals } from '../model/snapshot.ts';
 import { CONNECTION_COUNTERS } from '../model/snapshot.ts';
+import type { Sliced } from '../model/slices.ts';
+import { atOnce, ROWS_PER_SLICE } from '../model/slices.ts';
 
 export const DETAILS = ['full', 'top', 'none'] as const;
 export type Detail = (typeof DETAILS)[number];
@@ -20,19 +22,6 @@ const REMEMBERED_MS = 5 * 60_000;
 /** From this share of the limit on, the row `other` is there, so that it exists before it is needed. */
 const NEAR_LIMIT = 0.9;
 
-interface Tracked {
-  shown: boolean;
-  everShown: boolean;
-  /** Bytes moved, those of long ago fading out. */
-  score: number;
-  /** Monotonic time of the last look that found it. */
-  seenMs: number;
-  /** Counters at the last look. */
-  readonly values: Float64Array;
-  /** What it moved while hidden, after it had been shown: its series goes on where it broke off. */
-  readonly unseen: Float64Array;
-}
-
 export interface Choice {
   /** Rows of the table that are shown, in the table's order. */
   readonly rows: Uint32Array;
@@ -42,11 +31,23 @@ export interface Choice {
   readonly other: Float64Array | undefined;
 }
 
+const SHOWN = 1;
+const EVER_SHOWN = 2;
+
 export class ShownConnections {
   readonly #detail: Detail;
   readonly #limit: number;
-  /** By connection id, those that were there a moment ago included; empty as long as all are shown. */
-  readonly #tracked = new Map<string, Tracked>();
+  // What is known of each connection, also of one that is out of sight, by its place.
+  readonly #ids: (string | undefined)[] = [];
+  #flags = new Uint8Array(0);
+  /** Bytes moved, those of long ago fading out. */
+  #scores = new Float64Array(0);
+  /** Monotonic time of the last look that found it. */
+  #seenMs = new Float64Array(0);
+  /** Counters at the last look: place times the number of counters plus counter index. */
+  #values = new Float64Array(0);
+  /** What it moved while hidden, after it had been shown: its series goes on where it broke off. */
+  #unseen = new Float64Array(0);
   #choosing = false;
   /** There was a look before. */
   #looked = false;
@@ -60,12 +61,16 @@ export class ShownConnections {
   }
 
   /** False as long as everything is shown. */
-  get choosing(): boolean {
+  get isChoosing(): boolean {
     return this.#choosing;
   }
 
-  /** Chooses for a new table. Each call is one look of the outputs at the server. */
   choose(table: ConnectionTable, totals: Totals, monotonicMs: number): Choice {
+    return atOnce(this.choosing(table, totals, monotonicMs));
+  }
+
+  /** Chooses for a new table, in slices. Each call is one look of the outputs at the server. */
+  *choosing(table: ConnectionTable, totals: Totals, monotonicMs: number): Sliced<Choice> {
     const count = table.connections.length;
     const columns = CONNECTION_COUNTERS.map((counter) => table.counters[counter]);
     const grand = grandTotals(totals);
@@ -73,29 +78,31 @@ export class ShownConnections {
       this.#beginChoosing(table, columns, grand, monotonicMs);
     this.#looked = true;
     if (!this.#choosing) {
-      return {
-        rows: Uint32Array.from({ length: count }, (_, row) => row),
-        counters: columns,
-        other: undefined,
-      };
+      const rows = new Uint32Array(count);
+      for (let row = 0; row < count; row += 1) rows[row] = row;
+      return { rows, counters: columns, other: undefined };
     }
     const fade = Math.exp(-(monotonicMs - this.#lastMs) / WINDOW_MS);
     this.#lastMs = monotonicMs;
-    const tracked = table.connections.map(({ id }) => this.#track(id, monotonicMs));
-    const scores = Float64Array.from(tracked, (each, row) => rescore(each, columns, row, fade));
-    const chosen = this.#choose(scores);
-    tracked.forEach((each, row) => this.#book(each, chosen[row] === 1, columns, row));
-    for (const [id, { seenMs }] of this.#tracked) {
-      if (monotonicMs - seenMs > REMEMBERED_MS) this.#tracked.delete(id);
+    const scores = new Float64Array(count);
+    for (let row = 0; row < count; row += 1) {
+      const place = this.#track(table.connections[row]!, monotonicMs);
+      scores[row] = this.#rescore(place, columns, row, fade);
+      if (row % ROWS_PER_SLICE === 0) yield;
     }
-    const rows = Uint32Array.from(tracked.keys()).filter((row) => chosen[row] === 1);
-    return {
-      rows,
-      counters: columns.map((column, c) =>
-        Float64Array.from(rows, (row) => column[row]! - tracked[row]!.unseen[c]!),
-      ),
-      other: grand.map((sum, c) => sum - this.#shownSums[c]!),
-    };
+    const { chosen, rows } = this.#choose(scores);
+    yield;
+    const counters = columns.map(() => new Float64Array(rows.length));
+    for (let row = 0, i = 0; row < count; row += 1) {
+      const { place } = table.connections[row]!;
+      this.#book(place, chosen[row] === 1, columns, row);
+      if (chosen[row] === 1) {
+        for (let c = 0; c < N; c += 1) counters[c]![i] = columns[c]![row]! - this.#unseen[place * N + c]!;
+        i += 1;
+      }
+      if (row % ROWS_PER_SLICE === 0) yield;
+    }
+    return { rows, counters, other: grand.map((sum, c) => sum - this.#shownSums[c]!) };
   }
 
   /** Everything has been shown until now; nothing, if this is the first look. */
@@ -108,64 +115,85 @@ export class ShownConnections {
     this.#choosing = true;
     if (this.#looked) this.#shownSums = grand.slice();
     this.#lastMs = nowMs;
-    table.connections.forEach(({ id }, row) => {
-      const tracked = this.#track(id, nowMs);
-      tracked.shown = this.#looked;
-      tracked.everShown = this.#looked;
-      columns.forEach((column, c) => {
-        tracked.values[c] = column[row]!;
-      });
+    table.connections.forEach((connection, row) => {
+      const place = this.#track(connection, nowMs);
+      this.#flags[place] = this.#looked ? SHOWN | EVER_SHOWN : 0;
+      for (let c = 0; c < N; c += 1) this.#values[place * N + c] = columns[c]![row]!;
     });
   }
 
-  #track(id: string, nowMs: number): Tracked {
-    let tracked = this.#tracked.get(id);
-    if (!tracked) {
-      const zeros = { values: new Float64Array(N), unseen: new Float64Array(N) };
-      tracked = { shown: false, everShown: false, score: 0, seenMs: nowMs, ...zeros };
-      this.#tracked.set(id, tracked);
+  /** The connection's place, cleared if it was another's or if the connection was away for long. */
+  #track({ id, place }: Connection, nowMs: number): number {
+    if (place >= this.#flags.length) this.#grow(place + 1);
+    if (this.#ids[place] !== id || nowMs - this.#seenMs[place]! > REMEMBERED_MS) {
+      this.#ids[place] = id;
+      this.#flags[place] = 0;
+      this.#scores[place] = 0;
+      this.#values.fill(0, place * N, (place + 1) * N);
+      this.#unseen.fill(0, place * N, (place + 1) * N);
     }
-    tracked.seenMs = nowMs;
-    return tracked;
+    this.#seenMs[place] = nowMs;
+    return place;
+  }
+
+  #grow(places: number): void {
+    const length = Math.max(64, places, this.#flags.length * 2);
+    const grown = (column: Float64Array, width: number): Float64Array<ArrayBuffer> => {
+      const larger = new Float64Array(length * width);
+      larger.set(column);
+      return larger;
+    };
+    const flags = new Uint8Array(length);
+    flags.set(this.#flags);
+    this.#flags = flags;
+    this.#scores = grown(this.#scores, 1);
+    this.#seenMs = grown(this.#seenMs, 1);
+    this.#values = grown(this.#values, N);
+    this.#unseen = grown(this.#unseen, N);
+  }
+
+  /** Bytes of late; those that are shown keep an advantage, also when nothing moves. */
+  #rescore(place: number, columns: readonly ArrayLike<number>[], row: number, fade: number): number {
+    const received = columns[RECEIVED]![row]! - this.#values[place * N + RECEIVED]!;
+    const transmitted = columns[TRANSMITTED]![row]! - this.#values[place * N + TRANSMITTED]!;
+    const score = this.#scores[place]! * fade + received + transmitted;
+    this.#scores[place] = score;
+    return this.#flags[place]! & SHOWN ? score * HYSTERESIS + 0.5 : score;
   }
 
   /** Marks the rows with the highest scores, at most as many as the limit; `top` wants some traffic too. */
-  #choose(scores: Float64Array): Uint8Array {
+  #choose(scores: Float64Array): { chosen: Uint8Array; rows: Uint32Array } {
     const chosen = new Uint8Array(scores.length);
-    if (this.#limit === 0) return chosen;
+    if (this.#limit === 0) return { chosen, rows: new Uint32Array(0) };
     const least = scores.length > this.#limit ? scores.slice().sort()[scores.length - this.#limit]! : 0;
     let above = 0;
     for (const score of scores) if (score > least) above += 1;
     let equals = Math.min(this.#limit, scores.length) - above;
+    const rows = new Uint32Array(Math.min(this.#limit, scores.length));
+    let count = 0;
     for (let row = 0; row < scores.length; row += 1) {
       const score = scores[row]!;
       if (score < least || (this.#detail === 'top' && score < 1) || (score === least && equals-- <= 0))
         continue;
       chosen[row] = 1;
+      rows[count++] = row;
     }
-    return chosen;
+    return { chosen, rows: rows.subarray(0, count) };
   }
 
   /** Books what the connection moved since the last look: to its own series only if it is there at both ends. */
-  #book(tracked: Tracked, chosen: boolean, columns: readonly ArrayLike<number>[], row: number): void {
+  #book(place: number, chosen: boolean, columns: readonly ArrayLike<number>[], row: number): void {
+    const flags = this.#flags[place]!;
+    const at = place * N;
     for (let c = 0; c < N; c += 1) {
       const value = columns[c]![row]!;
-      const moved = value - tracked.values[c]!;
-      tracked.values[c] = value;
-      if (tracked.shown && chosen) this.#shownSums[c]! += moved;
-      else if (tracked.everShown) tracked.unseen[c]! += moved;
+      const moved = value - this.#values[at + c]!;
+      this.#values[at + c] = value;
+      if (flags & SHOWN && chosen) this.#shownSums[c]! += moved;
+      else if (flags & EVER_SHOWN) this.#unseen[at + c]! += moved;
     }
-    tracked.shown = chosen;
-    tracked.everShown ||= chosen;
+    this.#flags[place] = chosen ? SHOWN | EVER_SHOWN : flags & EVER_SHOWN;
   }
-}
-
-/** Bytes of late; those that are shown keep an advantage, also when nothing moves. */
-function rescore(tracked: Tracked, columns: readonly ArrayLike<number>[], row: number, fade: number): number {
-  const received = columns[RECEIVED]![row]! - tracked.values[RECEIVED]!;
-  const transmitted = columns[TRANSMITTED]![row]! - tracked.values[TRANSMITTED]!;
-  tracked.score = tracked.score * fade + received + transmitted;
-  return tracked.shown ? tracked.score * HYSTERESIS + 0.5 : tracked.score;
 }
 
 function grandTotals(totals: Totals): Float64Array {

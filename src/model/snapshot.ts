@@ -7,6 +7,8 @@ import { ERROR_KINDS } from './words.ts';
 export interface Connection {
   /** The `connection` label: 16 lower-case hexadecimal digits, the same as long as the session lives. */
   readonly id: string;
+  /** A small number that is the session's own while it is known, so that what is kept of it can stand in arrays. */
+  readonly place: number;
   readonly identity: ConnectionIdentity;
   /** From level 4's device type, the projection, or the port that the connection holds. */
   readonly tunnel: Tunnel;

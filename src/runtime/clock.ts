@@ -12,10 +12,16 @@ export const systemClock: Clock = {
     for (let rest = ms; rest > 0; rest = end - performance.now()) {
       await nap(Math.min(Math.ceil(rest), LONGEST_TIMER_MS), signal);
     }
-    // Also for no time at all: always gives way to what waits in the event loop.
-    if (!(ms > 0)) await nap(0, signal);
+    // No time at all gives way to what waits in the event loop, and takes no longer than that.
+    if (!(ms > 0)) await turn(signal);
   },
 };
+
+async function turn(signal: AbortSignal | undefined): Promise<void> {
+  signal?.throwIfAborted();
+  await new Promise((resolve) => setImmediate(resolve));
+  signal?.throwIfAborted();
+}
 
 function nap(ms: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {

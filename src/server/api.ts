@@ -65,13 +65,15 @@ export const statusObject = z.object({
 });
 export type ApiStatus = Readonly<z.infer<typeof statusObject>>;
 
+type Awaitable<T> = T | Promise<T>;
+
 /** What the routes answer with, made anew for each request. */
 export interface ApiData {
-  status(): ApiStatus;
+  status(): Awaitable<ApiStatus>;
   /** In the order of their ids. */
-  connections(): readonly ApiConnection[];
+  connections(): Awaitable<readonly ApiConnection[]>;
   /** In the order of their names. */
-  interfaces(): readonly ApiInterface[];
+  interfaces(): Awaitable<readonly ApiInterface[]>;
 }
 
 const DEFAULT_LIMIT = 1000;
@@ -79,13 +81,13 @@ const MAX_LIMIT = 10_000;
 const MAX_CURSOR = 1024;
 
 export function addApi(app: Express, data: ApiData, openApi: object): void {
-  app.get('/api/v1/status', (_request, response) => succeed(response, data.status()));
-  app.get('/api/v1/connections', (request, response) =>
-    sendPage(request, response, data.connections(), (each) => each.connection),
-  );
-  app.get('/api/v1/interfaces', (request, response) =>
-    sendPage(request, response, data.interfaces(), (each) => each.interface),
-  );
+  app.get('/api/v1/status', async (_request, response) => succeed(response, await data.status()));
+  app.get('/api/v1/connections', async (request, response) => {
+    sendPage(request, response, await data.connections(), (each) => each.connection);
+  });
+  app.get('/api/v1/interfaces', async (request, response) => {
+    sendPage(request, response, await data.interfaces(), (each) => each.interface);
+  });
   app.get('/api/v1/openapi.json', (_request, response) => void response.json(openApi));
   const paths = ['status', 'connections', 'interfaces', 'openapi.json'].map((name) => `/api/v1/${name}`);
   app.all(paths, (_request, response) => {

@@ -1,14 +1,13 @@
 /** The metrics page: rendered once per snapshot and shared, as bytes, by all scrapes that overlap. */
-import { promisify } from 'node:util';
-import { gzip as gzipCallback } from 'node:zlib';
 import type { Clock } from '../model/clock.ts';
 import type { Snapshot } from '../model/snapshot.ts';
-
-const gzip = promisify(gzipCallback);
+import { SegmentedGzip } from './segmented-gzip.ts';
 
 export type PageFormat = 'text' | 'openmetrics';
 
 export interface Page {
+  /** Rises from page to page. */
+  readonly id: number;
   readonly contentType: string;
   readonly chunks: readonly Uint8Array[];
   readonly bytes: number;
@@ -18,13 +17,15 @@ export interface Page {
 
 export interface PageSource {
   readonly contentTypes: Readonly<Record<PageFormat, string>>;
-  /** Renders a snapshot, with the exporter's own metrics. */
+  /**
+   * Renders a snapshot, with the exporter's own metrics. A chunk is never changed afterwards; one that is as in the page
+   * before is best the same object, as what it is compressed to is kept.
+   */
   render(snapshot: Snapshot, format: PageFormat): Promise<readonly Uint8Array[]>;
 }
 
 /** A page is shared for so long at the most, as the exporter's own metrics go on. */
 const SHARED_FOR_MS = 1000;
-const GZIP_LEVEL = 1;
 
 interface Entry {
   readonly key: string;
@@ -35,11 +36,14 @@ interface Entry {
 export class PageCache {
   readonly #source: PageSource;
   readonly #clock: Clock;
+  readonly #gzip: SegmentedGzip;
+  #made = 0;
   readonly #entries = new Map<PageFormat, Entry>();
 
   constructor(source: PageSource, clock: Clock) {
     this.#source = source;
     this.#clock = clock;
+    this.#gzip = new SegmentedGzip(clock);
   }
 
   get(snapshot: Snapshot, format: PageFormat): Promise<Page> {
@@ -62,10 +66,11 @@ export class PageCache {
     const chunks = await this.#source.render(snapshot, format);
     let zipped: Promise<Uint8Array> | undefined;
     return {
+      id: (this.#made += 1),
       contentType: this.#source.contentTypes[format],
       chunks,
       bytes: chunks.reduce((sum, chunk) => sum + chunk.length, 0),
-      gzipped: () => (zipped ??= gzip(Buffer.concat(chunks), { level: GZIP_LEVEL })),
+      gzipped: () => (zipped ??= this.#gzip.compress(chunks)),
     };
   }
 }

@@ -21,8 +21,8 @@ class Source {
   /** What the totals have of it: what the last look that found it saw. */
   readonly booked = new Float64Array(N);
 
-  constructor(id: string) {
-    this.connection = { ...SOMEBODY!, id };
+  constructor(id: string, place: number) {
+    this.connection = { ...SOMEBODY!, id, place };
   }
 }
 
@@ -35,6 +35,7 @@ class Server {
   readonly #shown: ShownConnections;
   readonly #limit: number;
   #started = 0;
+  readonly #freePlaces: number[] = [];
   nowMs = 1_000_000;
   /** The last sample of each series, as Prometheus keeps it: a gap is none to increase(). */
   readonly #samples = CONNECTION_COUNTERS.map(() => new Map<string, number>());
@@ -50,7 +51,9 @@ class Server {
 
   start(bytes = 0): Source {
     this.#started += 1;
-    const source = new Source(idOf(this.#started));
+    // The place of one that has ended goes to the next at once, which is harder than what the collector does.
+    const place = this.#freePlaces.pop() ?? this.#started;
+    const source = new Source(idOf(this.#started), place);
     this.live.set(source.connection.id, source);
     if (bytes > 0) this.move(source, bytes);
     return source;
@@ -64,6 +67,7 @@ class Server {
 
   end(source: Source): void {
     this.live.delete(source.connection.id);
+    this.#freePlaces.push(source.connection.place);
   }
 
   /** One scrape. `hidden`: connections that slipped through between two pages. */

@@ -48,14 +48,25 @@ const IDENTITY: ConnectionIdentity = {
 
 export const idOf = (row: number): string => row.toString(16).padStart(16, '0');
 
+const places = new Map<string, number>();
+
+/** As the collector does: the same id has the same place, for ever. */
+function placeOf(id: string): number {
+  const place = places.get(id) ?? places.size;
+  places.set(id, place);
+  return place;
+}
+
 export function tableOf(sketches: readonly ConnectionSketch[]): ConnectionTable {
   const column = (read: (sketch: ConnectionSketch) => number): number[] => sketches.map(read);
   const counter = (name: ConnectionCounter): number[] => column((sketch) => sketch.counters?.[name] ?? 0);
   return {
     connections: sketches.map((sketch, row): Connection => {
       const tunnel = sketch.tunnel ?? 'ikev2';
+      const id = sketch.id ?? idOf(row);
       return {
-        id: sketch.id ?? idOf(row),
+        id,
+        place: placeOf(id),
         identity: { ...IDENTITY, handle: idOf(row), tunnel, ...sketch.identity },
         tunnel,
         role: sketch.role ?? 'client',
