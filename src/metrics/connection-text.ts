@@ -26,6 +26,8 @@ const MOST_ROWS = 1024;
 const MOST_BLOCKS = 32;
 /** How far the search goes for a connection's row in the last page: so many may have gone between two neighbours. */
 const LOOK_AHEAD = 64;
+const MOST_SPARE_PER_BLOCK = 16;
+const LEAST_CAPACITY_BITS = 6;
 const NEWLINE = 0x0a;
 
 /** Rows of a block that follow each other in a block of the last page too. */
@@ -41,6 +43,7 @@ interface Run {
 interface BlockText {
   chunk: Buffer;
   start: number;
+  bytes: number;
   readonly values: Float64Array;
   /** Where each line ends, counted from `start`; where no sample is, the line before. */
   readonly ends: Uint32Array;
@@ -120,6 +123,10 @@ export class ConnectionTexts {
   readonly #createdSeconds: number | undefined;
   #arranged: readonly VisibleConnection[] = [];
   #groups: readonly (readonly Block[])[] = [];
+  /** Blocks of the last page that are not in this one: lines are copied from them until the page is complete. */
+  #gone: readonly Block[] = [];
+  /** Texts of no block any more, by their number of places: to allocate thousands for each page costs more than to write them. */
+  readonly #spare = new Map<number, BlockText[]>();
   /** Ends of the lines of the block that is being written, as they were. */
   #oldEnds = new Uint32Array(0);
 
@@ -131,8 +138,12 @@ export class ConnectionTexts {
   /** The family's lines, in chunks. One that is as in the last page is the same object; none is ever changed. */
   *chunks(family: ConnectionFamily | IdentityFamily, shown: ShownTable): Sliced<readonly Buffer[]> {
     if (this.#arranged !== shown.connections) {
-      this.#groups = yield* arrange(shown.connections, this.#arranged, this.#groups);
+      this.finishPage();
+      const before = this.#groups.flat();
+      this.#groups = yield* arrange(shown.connections, this.#arranged, before);
       this.#arranged = shown.connections;
+      const present = new Set(this.#groups.flat());
+      this.#gone = before.filter((block) => !present.has(block));
     }
     const writing = this.#writingOf(family);
     const columns = writing.series.map(({ values }) => values?.(shown));
@@ -150,6 +161,32 @@ export class ConnectionTexts {
   /** The page is complete: what the last one had is held no longer. */
   finishPage(): void {
     for (const block of this.#groups.flat()) block.runs = undefined;
+    const kept = MOST_SPARE_PER_BLOCK * this.#groups.flat().length;
+    for (const { texts } of this.#gone) {
+      for (const text of texts) {
+        if (!text) continue;
+        text.chunk = NO_BYTES;
+        const spare = this.#spare.get(text.values.length);
+        if (!spare) this.#spare.set(text.values.length, [text]);
+        else if (spare.length < kept) spare.push(text);
+      }
+    }
+    this.#gone = [];
+  }
+
+  /** For so many places at the least. */
+  #newText(places: number): BlockText {
+    const capacity = 2 ** Math.max(LEAST_CAPACITY_BITS, Math.ceil(Math.log2(places)));
+    const spare = this.#spare.get(capacity)?.pop();
+    if (spare) return spare;
+    return {
+      chunk: NO_BYTES,
+      start: 0,
+      bytes: 0,
+      values: new Float64Array(capacity),
+      ends: new Uint32Array(capacity),
+      lengths: new Uint8Array(capacity),
+    };
   }
 
   /** Writes a group of blocks into a new chunk. */
@@ -167,19 +204,13 @@ export class ConnectionTexts {
       const start = scratch.at;
       starts.push(start);
       const known = block.texts[position];
-      const text = (block.texts[position] ??= {
-        chunk: NO_BYTES,
-        start: 0,
-        values: new Float64Array(places),
-        ends: new Uint32Array(places),
-        lengths: new Uint8Array(places),
-      });
+      const text = (block.texts[position] ??= this.#newText(places));
       const runs =
         known && copied
           ? [{ source: block, sourceRow: 0, row: 0, count: rows }]
           : (block.runs ?? [{ source: undefined, sourceRow: 0, row: 0, count: rows }]);
       if (known) {
-        if (this.#oldEnds.length < places) this.#oldEnds = new Uint32Array(2 * places);
+        if (this.#oldEnds.length < known.ends.length) this.#oldEnds = new Uint32Array(2 * known.ends.length);
         this.#oldEnds.set(known.ends);
       }
       for (let s = 0; s < series.length; s += 1) {
@@ -204,6 +235,7 @@ export class ConnectionTexts {
       const text = block.texts[position]!;
       text.chunk = chunk;
       text.start = starts[i]!;
+      text.bytes = (starts[i + 1] ?? chunk.length) - text.start;
     });
     return chunk;
   }
@@ -286,9 +318,8 @@ const NO_ROW = -1;
 function* arrange(
   connections: readonly VisibleConnection[],
   before: readonly VisibleConnection[],
-  groupsBefore: readonly (readonly Block[])[],
+  blocksBefore: readonly Block[],
 ): Sliced<(readonly Block[])[]> {
-  const blocksBefore = groupsBefore.flat();
   /** Of each row, the row it had before. */
   const origins = new Int32Array(connections.length);
   let next = 0;
@@ -362,7 +393,7 @@ function unchanged(
   for (const block of group) {
     const text = block.texts[position];
     if (text?.chunk !== chunk || text.start !== end) return undefined;
-    end += text.ends.at(-1)!;
+    end += text.bytes;
     let place = 0;
     for (let s = 0; s < series.length; s += 1) {
       const { divisor } = series[s]!;

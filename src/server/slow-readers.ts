@@ -8,7 +8,7 @@ interface Held {
 }
 
 /** Beyond that, the readers of the oldest page are cut off, however long they have had. */
-const HELD_BYTES = 32 * 1024 * 1024;
+const HELD_BYTES = 64 * 1024 * 1024;
 
 export class SlowReaders {
   /** By the page's number, oldest first. */
