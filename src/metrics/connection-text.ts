@@ -27,7 +27,10 @@ const MOST_BLOCKS = 32;
 /** How far the search goes for a connection's row in the last page: so many may have gone between two neighbours. */
 const LOOK_AHEAD = 64;
 const MOST_SPARE_PER_BLOCK = 16;
-const LEAST_CAPACITY_BITS = 6;
+const MOST_SPARE_SHARE = 1.5;
+const GROWTH = 1.02;
+const LEAST_CHUNK_BYTES = 256;
+const CAPACITY_STEP = 64;
 const NEWLINE = 0x0a;
 
 /** Rows of a block that follow each other in a block of the last page too. */
@@ -88,12 +91,48 @@ class Scratch {
     this.at += this.buffer.write(text, this.at, 'latin1');
   }
 
-  /** What was put together, as a chunk of its own. */
-  take(): Buffer {
-    const chunk = Buffer.allocUnsafeSlow(this.at);
+  /** What was put together, as a chunk in memory of its own. */
+  take(memory: ChunkMemory): Buffer {
+    const chunk = memory.take(this.at);
     this.buffer.copy(chunk, 0, 0, this.at);
     this.at = 0;
     return chunk;
+  }
+}
+
+/**
+ * Memory of chunks, used again from page to page: tens of megabytes that are allocated anew for each page would be
+ * collected long after.
+ */
+class ChunkMemory {
+  readonly #blocks = new WeakMap<Buffer, Buffer>();
+  #spare: Buffer[] = [];
+
+  take(bytes: number): Buffer {
+    let best = -1;
+    for (let i = 0; i < this.#spare.length; i += 1) {
+      const { length } = this.#spare[i]!;
+      if (length < bytes || length > bytes * MOST_SPARE_SHARE + LEAST_CHUNK_BYTES) continue;
+      if (best === -1 || length < this.#spare[best]!.length) best = i;
+    }
+    const [spare] = best === -1 ? [] : this.#spare.splice(best, 1);
+    // A little more, as numbers grow.
+    const block = spare ?? Buffer.allocUnsafeSlow(Math.ceil(bytes * GROWTH) + LEAST_CHUNK_BYTES);
+    const chunk = block.subarray(0, bytes);
+    this.#blocks.set(chunk, block);
+    return chunk;
+  }
+
+  /** The chunk is read by nobody any more. */
+  free(chunk: Buffer): void {
+    const block = this.#blocks.get(chunk);
+    if (block) this.#spare.push(block);
+  }
+
+  /** Lets go of what no page of so many bytes will need. */
+  trim(pageBytes: number): void {
+    let kept = 0;
+    this.#spare = this.#spare.toReversed().filter(({ length }) => (kept += length) <= pageBytes / 2);
   }
 }
 
@@ -120,6 +159,9 @@ interface Writing {
 export class ConnectionTexts {
   readonly #writings = new Map<string, Writing>();
   readonly #scratch = new Scratch();
+  readonly #memory = new ChunkMemory();
+  /** Of the last page, by family. */
+  readonly #chunks = new Map<string, readonly Buffer[]>();
   readonly #createdSeconds: number | undefined;
   #arranged: readonly VisibleConnection[] = [];
   #groups: readonly (readonly Block[])[] = [];
@@ -135,7 +177,10 @@ export class ConnectionTexts {
     this.#createdSeconds = createdSeconds;
   }
 
-  /** The family's lines, in chunks. One that is as in the last page is the same object; none is ever changed. */
+  /**
+   * The family's lines, in chunks. One that is as in the last page is the same object. The memory of the others is used
+   * again for the next page.
+   */
   *chunks(family: ConnectionFamily | IdentityFamily, shown: ShownTable): Sliced<readonly Buffer[]> {
     if (this.#arranged !== shown.connections) {
       this.finishPage();
@@ -155,6 +200,10 @@ export class ConnectionTexts {
         yield;
       }
     }
+    // No line of the family is copied any more.
+    const kept = new Set(chunks);
+    for (const chunk of this.#chunks.get(family.name) ?? []) if (!kept.has(chunk)) this.#memory.free(chunk);
+    this.#chunks.set(family.name, chunks);
     return chunks;
   }
 
@@ -172,11 +221,14 @@ export class ConnectionTexts {
       }
     }
     this.#gone = [];
+    let bytes = 0;
+    for (const chunks of this.#chunks.values()) for (const { length } of chunks) bytes += length;
+    this.#memory.trim(bytes);
   }
 
   /** For so many places at the least. */
   #newText(places: number): BlockText {
-    const capacity = 2 ** Math.max(LEAST_CAPACITY_BITS, Math.ceil(Math.log2(places)));
+    const capacity = Math.ceil(places / CAPACITY_STEP) * CAPACITY_STEP;
     const spare = this.#spare.get(capacity)?.pop();
     if (spare) return spare;
     return {
@@ -230,7 +282,7 @@ export class ConnectionTexts {
         }
       }
     }
-    const chunk = scratch.take();
+    const chunk = scratch.take(this.#memory);
     group.forEach((block, i) => {
       const text = block.texts[position]!;
       text.chunk = chunk;

@@ -1,6 +1,6 @@
 /**
  * Writes a view as Prometheus text 0.0.4 or OpenMetrics 1.0.0, into chunks of bytes. A chunk that is as in the last page
- * is the same object again; no chunk is changed once it was handed out.
+ * is the same object again.
  */
 import type { Sliced } from '../model/slices.ts';
 import { atOnce } from '../model/slices.ts';
@@ -132,7 +132,10 @@ export class PageEncoder {
     });
   }
 
-  /** The page as chunks of UTF-8, without an end mark; families without a sample are left out. */
+  /**
+   * The page as chunks of UTF-8, without an end mark; families without a sample are left out. Chunks are good until the
+   * next page is begun, also by an encoder that shares.
+   */
   encode(view: View): Buffer[] {
     return atOnce(this.encoding(view));
   }

@@ -12,7 +12,6 @@ import { addApi } from './api.ts';
 import { LANDING_CSP, landingPage } from './landing-page.ts';
 import type { PageCache, PageFormat } from './pages.ts';
 import { scrapeWaitMs } from './scrape-deadline.ts';
-import { SlowReaders } from './slow-readers.ts';
 
 export interface AppOptions {
   readonly telemetryPath: string;
@@ -64,11 +63,8 @@ export function createApp(options: AppOptions): Express {
   if (admin) addAdmin(app, admin);
   if (security) app.use(security.limit, security.basicAuth);
   const inFlight = limit(options.maxRequests);
-  const readers = new SlowReaders();
 
-  get(app, options.telemetryPath, inFlight, (request, response) =>
-    scrape(options, readers, request, response),
-  );
+  get(app, options.telemetryPath, inFlight, (request, response) => scrape(options, request, response));
   get(app, '/', async (_request, response) => {
     const { version, simulated, telemetryPath } = options;
     response.setHeader('Content-Security-Policy', LANDING_CSP);
@@ -153,53 +149,25 @@ function limit(max: number): RequestHandler {
   };
 }
 
-interface Body {
-  readonly contentType: string;
-  readonly chunks: readonly Uint8Array[];
-  readonly bytes: number;
-  readonly page: number;
-  readonly encoding: 'gzip' | 'identity';
-}
-
-/** A reader of the compressed form holds nothing of the other, which is several times larger. */
-async function bodyOf(
-  pages: PageCache,
-  snapshot: Snapshot,
-  format: PageFormat,
-  gzip: boolean,
-): Promise<Body> {
-  const { contentType, id, ...page } = await pages.get(snapshot, format);
-  if (!gzip) return { contentType, chunks: page.chunks, bytes: page.bytes, page: id, encoding: 'identity' };
-  const zipped = await page.gzipped();
-  return { contentType, chunks: [zipped], bytes: zipped.length, page: id, encoding: 'gzip' };
-}
-
-async function scrape(
-  options: AppOptions,
-  readers: SlowReaders,
-  request: Request,
-  response: Response,
-): Promise<void> {
+async function scrape(options: AppOptions, request: Request, response: Response): Promise<void> {
   const header = request.get('X-Prometheus-Scrape-Timeout-Seconds');
   const snapshot = await options.collect(scrapeWaitMs(header, options.timeoutMs));
+  const page = await options.pages.get(snapshot, formatFor(request.get('Accept')));
   const gzip = request.acceptsEncodings('gzip', 'identity') === 'gzip';
-  const body = await bodyOf(options.pages, snapshot, formatFor(request.get('Accept')), gzip);
-  const { chunks, bytes } = body;
-  response.setHeader('Content-Type', body.contentType);
+  const zipped = gzip ? await page.gzipped() : undefined;
+  response.setHeader('Content-Type', page.contentType);
   response.setHeader('Vary', 'Accept, Accept-Encoding');
   response.setHeader('Cache-Control', 'no-store');
   if (gzip) response.setHeader('Content-Encoding', 'gzip');
-  response.setHeader('Content-Length', bytes);
+  response.setHeader('Content-Length', zipped?.length ?? page.bytes);
   const answered = new AbortController();
   const cutOff = (): void => void response.destroy();
-  const end = readers.begin(body.page, body.encoding, bytes, cutOff);
   options.clock.sleep(RESPONSE_DEADLINE_MS, answered.signal).then(cutOff, () => undefined);
   const finished = Promise.race([once(response, 'finish'), once(response, 'close')]);
-  if (request.method !== 'HEAD') await writeAll(response, chunks);
+  if (request.method !== 'HEAD') await writeAll(response, zipped ? [zipped] : page.plain());
   response.end();
   await finished;
   answered.abort();
-  end();
 }
 
 /** OpenMetrics only for who names its version 1.0.0 and prefers it; anybody else reads the text format. */
@@ -222,9 +190,12 @@ export function formatFor(accept: string | undefined): PageFormat {
 }
 
 /** Hands chunk after chunk to the socket, at its pace. */
-async function writeAll(response: Response, chunks: readonly Uint8Array[]): Promise<void> {
+async function writeAll(
+  response: Response,
+  chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+): Promise<void> {
   const closed = once(response, 'close');
-  for (const chunk of chunks) {
+  for await (const chunk of chunks) {
     if (response.destroyed) return;
     if (!response.write(chunk)) await Promise.race([once(response, 'drain'), closed]);
   }

@@ -1,4 +1,9 @@
-/** The metrics page: rendered once per snapshot and shared, as bytes, by all scrapes that overlap. */
+/**
+ * The metrics page: rendered once per snapshot and shared, as bytes, by all scrapes that overlap. Of a large page only the
+ * compressed form is kept, which is several times smaller: whoever reads slowly holds no more than that.
+ */
+import type { Readable } from 'node:stream';
+import { createGunzip } from 'node:zlib';
 import type { Clock } from '../model/clock.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { SegmentedGzip } from './segmented-gzip.ts';
@@ -6,11 +11,11 @@ import { SegmentedGzip } from './segmented-gzip.ts';
 export type PageFormat = 'text' | 'openmetrics';
 
 export interface Page {
-  /** Rises from page to page. */
-  readonly id: number;
   readonly contentType: string;
-  readonly chunks: readonly Uint8Array[];
+  /** Of the plain form. */
   readonly bytes: number;
+  /** The plain form, at the pace at which it is taken. */
+  plain(): Iterable<Uint8Array> | Readable;
   /** The same page compressed; made at the first call, off the event loop. */
   gzipped(): Promise<Uint8Array>;
 }
@@ -18,14 +23,17 @@ export interface Page {
 export interface PageSource {
   readonly contentTypes: Readonly<Record<PageFormat, string>>;
   /**
-   * Renders a snapshot, with the exporter's own metrics. A chunk is never changed afterwards; one that is as in the page
-   * before is best the same object, as what it is compressed to is kept.
+   * Renders a snapshot, with the exporter's own metrics. One at a time; chunks are good until the next is begun. One that
+   * is as in the page before is best the same object, as what it is compressed to is kept.
    */
   render(snapshot: Snapshot, format: PageFormat): Promise<readonly Uint8Array[]>;
 }
 
 /** A page is shared for so long at the most, as the exporter's own metrics go on. */
 const SHARED_FOR_MS = 1000;
+/** Larger pages are kept compressed only. */
+const KEPT_PLAIN_BYTES = 1024 * 1024;
+const INFLATED_AT_ONCE_BYTES = 128 * 1024;
 
 interface Entry {
   readonly key: string;
@@ -37,8 +45,8 @@ export class PageCache {
   readonly #source: PageSource;
   readonly #clock: Clock;
   readonly #gzip: SegmentedGzip;
-  #made = 0;
   readonly #entries = new Map<PageFormat, Entry>();
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(source: PageSource, clock: Clock) {
     this.#source = source;
@@ -53,7 +61,9 @@ export class PageCache {
     const now = this.#clock.monotonicMs();
     const known = this.#entries.get(format);
     if (known?.key === key && now - known.madeAtMs <= SHARED_FOR_MS) return known.page;
-    const entry: Entry = { key, madeAtMs: now, page: this.#make(snapshot, format) };
+    const page = this.#last.then(() => this.#make(snapshot, format));
+    this.#last = page.catch(() => undefined);
+    const entry: Entry = { key, madeAtMs: now, page };
     this.#entries.set(format, entry);
     // A page that could not be made is not kept for the scrapes to come.
     entry.page.catch(() => {
@@ -64,13 +74,20 @@ export class PageCache {
 
   async #make(snapshot: Snapshot, format: PageFormat): Promise<Page> {
     const chunks = await this.#source.render(snapshot, format);
+    const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+    const common = { contentType: this.#source.contentTypes[format], bytes };
+    if (bytes > KEPT_PLAIN_BYTES) {
+      const zipped = await this.#gzip.compress(chunks);
+      return { ...common, plain: () => inflated(zipped), gzipped: () => Promise.resolve(zipped) };
+    }
+    const text = Buffer.concat(chunks);
     let zipped: Promise<Uint8Array> | undefined;
-    return {
-      id: (this.#made += 1),
-      contentType: this.#source.contentTypes[format],
-      chunks,
-      bytes: chunks.reduce((sum, chunk) => sum + chunk.length, 0),
-      gzipped: () => (zipped ??= this.#gzip.compress(chunks)),
-    };
+    return { ...common, plain: () => [text], gzipped: () => (zipped ??= this.#gzip.compress([text])) };
   }
+}
+
+function inflated(zipped: Uint8Array): Readable {
+  const stream = createGunzip({ chunkSize: INFLATED_AT_ONCE_BYTES });
+  stream.end(zipped);
+  return stream;
 }

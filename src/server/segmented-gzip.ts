@@ -42,7 +42,14 @@ export class SegmentedGzip {
       ...Array.from({ length: AT_ONCE }, work),
     ]);
     const parts = segments.map((segment) => this.#deflated.get(segment)!);
-    return Buffer.concat([HEADER, ...parts, LAST_BLOCK, trailer]);
+    const member = Buffer.concat([HEADER, ...parts, LAST_BLOCK, trailer]);
+    // Kept within the newest member, and not a second time beside it.
+    let at = HEADER.length;
+    for (const [i, { length }] of parts.entries()) {
+      this.#deflated.set(segments[i]!, member.subarray(at, at + length));
+      at += length;
+    }
+    return member;
   }
 }
 

@@ -26,3 +26,10 @@ export function readOnlyMember(file: Uint8Array): Buffer {
   }
   return content;
 }
+
+/** All bytes of what is handed out piece by piece. */
+export async function gather(parts: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const gathered: Uint8Array[] = [];
+  for await (const part of parts) gathered.push(part);
+  return Buffer.concat(gathered);
+}

@@ -5,6 +5,7 @@ import type { Snapshot } from '../../src/model/snapshot.ts';
 import { PageCache } from '../../src/server/pages.ts';
 import { CONTENT_TYPES } from '../../src/metrics/exposition.ts';
 import { FakeClock } from '../doubles/fake-clock.ts';
+import { gather } from './gzip-member.ts';
 import { portsOf, snapshotOf, tableOf } from '../metrics/snapshots.ts';
 
 function cache() {
@@ -21,7 +22,7 @@ function cache() {
     clock,
   );
   const text = async (snapshot: Snapshot): Promise<string> =>
-    Buffer.concat((await pages.get(snapshot, 'text')).chunks).toString();
+    (await gather((await pages.get(snapshot, 'text')).plain())).toString();
   return { clock, rendered, pages, text };
 }
 
