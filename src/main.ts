@@ -6,6 +6,7 @@
  */
 import { writeSync } from 'node:fs';
 import type { CommandName } from './config/commands.ts';
+import { refuseOldNode } from './config/node-version.ts';
 import type { Options } from './config/options.ts';
 import { UsageError } from './model/errors.ts';
 
@@ -36,6 +37,7 @@ const COMMANDS: Record<CommandName, (words: readonly string[], load: Load) => Pr
 };
 
 async function main(argv: readonly string[]): Promise<void> {
+  refuseOldNode(process.version);
   const surroundings = { platform: process.platform, env: process.env };
   const { readCommandLine } = await import('./config/commands.ts');
   const { command, words, given } = readCommandLine(argv);

@@ -4,7 +4,7 @@
  */
 import { enumerate } from './collector/enumerate.ts';
 import type { HostConfig, HostMessage, HostRequest } from './native/host-messages.ts';
-import { toMessages } from './native/host-messages.ts';
+import { toMessage, toMessages } from './native/host-messages.ts';
 import { Host } from './native/host.ts';
 import { clockOf, openApi } from './native/open-api.ts';
 import { systemClock } from './runtime/clock.ts';
@@ -15,6 +15,9 @@ const die = (): void => void process.kill(process.pid, 'SIGKILL');
 async function main(): Promise<void> {
   process.on('disconnect', die);
   const send = (message: HostMessage): void => void process.send?.(message);
+  /** Done when it is written out: all identities of a large server in the pipe at once would take their memory twice. */
+  const sent = (message: HostMessage): Promise<void> =>
+    new Promise((done) => void process.send?.(message, undefined, undefined, () => done()));
   const onChange = (): void => send({ type: 'changed' });
   const config = JSON.parse(process.argv[2] ?? '') as HostConfig;
   let host: Host;
@@ -33,7 +36,11 @@ async function main(): Promise<void> {
     if ('act' in request) {
       void host.act(request.act).then((result) => send({ type: 'acted', id, result }), die);
     } else {
-      void host.read(request.source).then((outcome) => toMessages(id, outcome).forEach(send), die);
+      void host
+        .read(request.source, (part) => sent(toMessage(id, part)))
+        .then((outcome) => {
+          for (const message of toMessages(id, outcome)) send(message);
+        }, die);
     }
   });
 }

@@ -5,8 +5,8 @@
 import { z } from 'zod';
 import { adminSection, checkBoth, hooksSection } from './admin-schema.ts';
 import { OPTIONS, type OptionRow } from './options.ts';
-import { expectation, LISTEN_ADDRESS, schemaOf } from './schema.ts';
-import { list, meant, optional, section, setting } from './setting.ts';
+import { expectation, hintForChoice, LISTEN_ADDRESS, schemaOf } from './schema.ts';
+import { list, optional, section, setting } from './setting.ts';
 import { closest } from './suggestion.ts';
 
 /** Rows of options that a file can hold, with the path of their key. */
@@ -78,7 +78,7 @@ function optionSetting(row: OptionRow): z.ZodType {
     case 'enum':
       return setting<unknown>(expected, schemaOf(row), {
         fallback,
-        hint: (value) => meant(value, row.choices),
+        hint: (value) => hintForChoice(row, value),
       });
     default:
       return setting<unknown>(expected, schemaOf(row), { fallback });

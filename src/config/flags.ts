@@ -112,7 +112,10 @@ function set(
 /** The value that a word after a flag that takes none was probably meant for, or null. */
 function meantAsValue(word: string, previous: OptionRow | null): string | null {
   if (previous === null || !standsAlone(previous)) return null;
-  return closest(word, previous.kind === 'enum' ? previous.choices : ['true', 'false']);
+  if (previous.kind !== 'enum') return closest(word, ['true', 'false']);
+  const [name = '', ...count] = word.split(':');
+  const choice = closest(name, previous.choices);
+  return choice === null ? null : [choice, ...count].join(':');
 }
 
 function strayWord(word: string, previous: OptionRow | null): UsageError {

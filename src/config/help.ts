@@ -1,6 +1,6 @@
 /** What --help prints, made from the table of options. */
 import { COMMANDS } from './commands.ts';
-import { GROUPS, OPTIONS, type OptionRow, type Surroundings } from './options.ts';
+import { countedForm, GROUPS, OPTIONS, type OptionRow, type Surroundings } from './options.ts';
 
 const WIDTH = 92;
 
@@ -69,7 +69,8 @@ function details(row: OptionRow, on: Surroundings): string[] {
     return row.configKey === null ? [] : [`Default: ${row.default ? 'on' : 'off'}.`];
   const texts: string[] = [];
   if (row.kind === 'enum') {
-    texts.push(`${row.placeholder}: ${row.choices.join(', ')}.`);
+    const form = row.counted === undefined ? '' : `, or ${countedForm(row.counted)}`;
+    texts.push(`${row.placeholder}: ${row.choices.join(', ')}${form}.`);
     if (row.implied !== undefined) texts.push(`The bare flag means ${row.implied}.`);
   }
   const value = typeof row.default === 'function' ? row.default(on) : row.default;

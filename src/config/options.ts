@@ -8,6 +8,10 @@ import type { ListenAddress } from './listen-address.ts';
 
 export const SCENARIOS = ['small', 'office', 'large', 'flapping', 'storm'] as const;
 export type Scenario = (typeof SCENARIOS)[number];
+/** Scenarios that may be followed by a number of connections; the others have a way of their own to come and go. */
+export const COUNTED_SCENARIOS = ['large'] as const;
+/** A scenario, with or without a number of connections. */
+export type Simulation = Scenario | `${(typeof COUNTED_SCENARIOS)[number]}:${number}`;
 
 /** In the order of --help. */
 export const GROUPS = ['General', 'RRAS', 'Recording', 'Collection', 'Privacy', 'Web', 'Logging'] as const;
@@ -43,11 +47,24 @@ interface BooleanRow extends Row {
   readonly default: boolean;
 }
 
-interface EnumRow extends ValueRow {
+/** Choices that may be followed by `:N`, a whole number from 1 to `max` of what `of` says. */
+export interface Counted {
+  readonly choices: readonly [string, ...string[]];
+  readonly max: number;
+  readonly of: string;
+}
+
+/** As in "large:N for N connections (1 to 1000000)". */
+export function countedForm({ choices, max, of }: Counted): string {
+  return `${choices.map((choice) => `${choice}:N`).join(', ')} for N ${of} (1 to ${max})`;
+}
+
+export interface EnumRow extends ValueRow {
   readonly kind: 'enum';
   readonly choices: readonly [string, ...string[]];
   /** The value of the bare flag. With it, a value must follow an equals sign. */
   readonly implied?: string;
+  readonly counted?: Counted;
 }
 
 interface IntegerRow extends ValueRow {
@@ -129,6 +146,7 @@ export const OPTIONS = [
     kind: 'enum',
     choices: SCENARIOS,
     implied: 'office',
+    counted: { choices: COUNTED_SCENARIOS, max: 1_000_000, of: 'connections' },
     default: null,
     unset: 'a real server is read',
     placeholder: 'SCENARIO',
@@ -359,10 +377,14 @@ type Value<R extends Table> = R extends { kind: 'boolean' }
   : R extends { kind: 'integer' | 'duration' }
     ? number
     : R extends { kind: 'enum'; choices: readonly (infer C)[]; default: infer D }
-      ? C | (D extends null ? null : never)
+      ? C | CountedOf<R> | (D extends null ? null : never)
       : R extends { kind: 'listen-address' }
         ? readonly ListenAddress[]
         : string | (R extends { default: null } ? null : never);
+
+type CountedOf<R> = R extends { counted: { choices: readonly (infer C extends string)[] } }
+  ? `${C}:${number}`
+  : never;
 
 /** Every option by its flag, durations in milliseconds. */
 export type FlatOptions = { readonly [R in Table as R['flag']]: Value<R> };
@@ -375,7 +397,7 @@ export interface Options {
     /** null: the local machine. */
     readonly server: string | null;
     /** null: a real server is read. */
-    readonly simulate: Scenario | null;
+    readonly simulate: Simulation | null;
     /** File of a recording; null: a real server is read. */
     readonly replay: string | null;
   };

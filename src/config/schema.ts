@@ -8,6 +8,9 @@ import { formatDuration, parseDurationMs } from './duration.ts';
 import { type Given, quote } from './flags.ts';
 import { formatListenAddress, isLoopback, parseListenAddress } from './listen-address.ts';
 import {
+  type Counted,
+  countedForm,
+  type EnumRow,
   nest,
   OPTIONS,
   type FlatOptions,
@@ -28,7 +31,7 @@ export function expectation(row: OptionRow): string {
     case 'boolean':
       return 'true or false';
     case 'enum':
-      return `one of ${row.choices.join(', ')}`;
+      return `one of ${row.choices.join(', ')}${row.counted ? `, or ${countedForm(row.counted)}` : ''}`;
     case 'integer':
       return `a whole number from ${row.min} to ${row.max}`;
     case 'duration':
@@ -42,6 +45,16 @@ export function expectation(row: OptionRow): string {
     case 'server-name':
       return 'a host name or an IP address';
   }
+}
+
+/** What to do about a value that is none of the choices; '' if nobody can tell. */
+export function hintForChoice({ choices, counted }: EnumRow, value: unknown): string {
+  const [, name = '', count = ''] = typeof value === 'string' ? (/^([^:]*)(:.*)?$/.exec(value) ?? []) : [];
+  const meant = closest(name, choices);
+  if (meant === null) return '';
+  if (count === '' || !counted) return `did you mean ${meant}?`;
+  if (counted.choices.includes(meant)) return meant === name ? '' : `did you mean ${meant}${count}?`;
+  return `${meant} takes no number: write ${meant} or ${countedForm(counted)}`;
 }
 
 /** What a configuration file says, validated. */
@@ -78,7 +91,7 @@ export function schemaOf(row: OptionRow): z.ZodType {
     case 'boolean':
       return z.boolean();
     case 'enum':
-      return z.enum(row.choices);
+      return row.counted === undefined ? z.enum(row.choices) : z.enum(row.choices).or(counted(row.counted));
     case 'integer':
       return z
         .union([z.number(), read((text) => (/^\d{1,15}$/.test(text) ? Number(text) : null))])
@@ -102,6 +115,15 @@ export function schemaOf(row: OptionRow): z.ZodType {
     case 'server-name':
       return z.string().refine((name) => isIP(name) !== 0 || SERVER_NAME.test(name));
   }
+}
+
+function counted({ choices, max }: Counted): z.ZodType<string> {
+  return z.string().refine((text) => {
+    const [name = '', number = '', ...more] = text.split(':');
+    return (
+      choices.includes(name) && /^[1-9]\d{0,8}$/.test(number) && Number(number) <= max && more.length === 0
+    );
+  });
 }
 
 export function defaultOf(row: OptionRow, on: Surroundings): boolean | string | null {
@@ -151,10 +173,9 @@ function fromText(row: OptionRow, given: Given, on: Surroundings): unknown {
 
 function refusal(row: OptionRow, value: unknown): UsageError {
   const text = typeof value === 'string' ? value : JSON.stringify(value);
-  const suggestion = row.kind === 'enum' ? closest(text, row.choices) : null;
   return new UsageError(
     `--${row.flag}=${/^[\w.:/[\]~-]+$/.test(text) ? text : quote(text)}: expected ${expectation(row)}`,
-    suggestion === null ? '' : `did you mean ${suggestion}?`,
+    row.kind === 'enum' ? hintForChoice(row, text) : '',
   );
 }
 

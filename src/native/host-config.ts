@@ -1,13 +1,13 @@
 /** What the child process is to stand on, from the options that name a server. */
 import { UsageError } from '../model/errors.ts';
 import type { HostConfig } from './host-messages.ts';
-import type { ScenarioName } from './simulator/scenarios.ts';
+import { isScenarioName } from './simulator/scenarios.ts';
 
 export interface ServerOptions {
   /** null: the local machine. */
   readonly server: string | null;
-  /** null: a real server. */
-  readonly simulate: ScenarioName | null;
+  /** A scenario, or SCENARIO:N for N connections; null: a real server. */
+  readonly simulate: string | null;
   /** File of a recording; null: a real server. */
   readonly replay: string | null;
 }
@@ -18,7 +18,7 @@ const RECORDED_SERVER = 'recorded';
 /** Rejects, saying what to do, if there is no such server on this platform or the recording cannot be read. */
 export async function hostConfig(options: ServerOptions, platform: NodeJS.Platform): Promise<HostConfig> {
   const { simulate, server, replay } = options;
-  if (simulate !== null) return { backend: 'simulator', scenario: simulate, server: null };
+  if (simulate !== null) return simulated(simulate);
   if (replay !== null) {
     const { inspectRecording } = await import('./recording.ts');
     const { header, endMs, truncated } = await inspectRecording(replay);
@@ -39,4 +39,11 @@ export async function hostConfig(options: ServerOptions, platform: NodeJS.Platfo
     );
   }
   return { backend: 'dll', server };
+}
+
+function simulated(text: string): HostConfig {
+  const [scenario = '', count] = text.split(':');
+  if (!isScenarioName(scenario)) throw new UsageError(`there is no scenario ${scenario}`, 'see --help');
+  const connections = count === undefined ? {} : { connections: Number(count) };
+  return { backend: 'simulator', scenario, ...connections, server: null };
 }

@@ -10,7 +10,13 @@ const SEED = 1;
 export async function openApi(config: HostConfig, clock: Clock): Promise<RrasApi> {
   if (config.backend === 'simulator') {
     const { createSimulator } = await import('./simulator/server.ts');
-    return createSimulator({ scenario: config.scenario, seed: SEED, clock });
+    const { scenario, connections } = config;
+    return createSimulator({
+      scenario,
+      seed: SEED,
+      clock,
+      ...(connections !== undefined && { connections }),
+    });
   }
   if (config.backend === 'replay') {
     const { openReplay } = await import('./replay.ts');

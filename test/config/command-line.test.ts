@@ -26,6 +26,8 @@ function refusal(...argv: string[]): string {
   throw new Error(`accepted: ${argv.join(' ')}`);
 }
 
+const SCENARIO_EXPECTED =
+  'expected one of small, office, large, flapping, storm, or large:N for N connections (1 to 1000000)';
 const NAMES = COMMANDS.map(({ name }) => name);
 
 const DEFAULTS: Options = {
@@ -118,6 +120,8 @@ describe('a flag', () => {
     [['--rras.server=2001:db8::1'], 'rras', { server: '2001:db8::1' }],
     [['--rras.simulate'], 'rras', { simulate: 'office' }],
     [['--rras.simulate=storm'], 'rras', { simulate: 'storm' }],
+    [['--rras.simulate=large:1'], 'rras', { simulate: 'large:1' }],
+    [['--rras.simulate=large:1000000'], 'rras', { simulate: 'large:1000000' }],
     [['--rras.simulate', '--log.level=info'], 'rras', { simulate: 'office' }],
     [['--native.isolation=none'], 'native', { isolation: 'none' }],
     [['--no-collector.ports'], 'collector', { sources: ['server', 'connections', 'interfaces'] }],
@@ -164,11 +168,18 @@ describe('a flag', () => {
     [['--log.level=wran'], '--log.level=wran: expected one of debug, info, warn, error (did you mean warn?)'],
     [['--log.level=INFO'], '--log.level=INFO: expected one of debug, info, warn, error (did you mean info?)'],
     [['--log.format='], '--log.format="": expected one of logfmt, json'],
+    [['--rras.simulate=offce'], `--rras.simulate=offce: ${SCENARIO_EXPECTED} (did you mean office?)`],
+    [['--rras.simulate='], `--rras.simulate="": ${SCENARIO_EXPECTED}`],
+    ...['0', '1000001', '007', '-1', '1e3', '', '5:5', ' 5'].map((count): [string[], string] => [
+      [`--rras.simulate=large:${count}`],
+      `--rras.simulate=${count === ' 5' ? '"large: 5"' : `large:${count}`}: ${SCENARIO_EXPECTED}`,
+    ]),
+    [['--rras.simulate=lrge:50'], `--rras.simulate=lrge:50: ${SCENARIO_EXPECTED} (did you mean large:50?)`],
     [
-      ['--rras.simulate=offce'],
-      '--rras.simulate=offce: expected one of small, office, large, flapping, storm (did you mean office?)',
+      ['--rras.simulate=office:50'],
+      `--rras.simulate=office:50: ${SCENARIO_EXPECTED} ` +
+        '(office takes no number: write office or large:N for N connections (1 to 1000000))',
     ],
-    [['--rras.simulate='], '--rras.simulate="": expected one of small, office, large, flapping, storm'],
     [['--web.max-requests=-1'], '--web.max-requests=-1: expected a whole number from 0 to 1000000'],
     [['--web.max-requests=1e3'], '--web.max-requests=1e3: expected a whole number from 0 to 1000000'],
     [['--web.max-requests=0x10'], '--web.max-requests=0x10: expected a whole number from 0 to 1000000'],
@@ -199,6 +210,7 @@ describe('a flag', () => {
     // Stray words.
     [['--rras.simulate', 'small'], 'unexpected argument "small" (write --rras.simulate=small)'],
     [['--rras.simulate', 'smal'], 'unexpected argument "smal" (write --rras.simulate=small)'],
+    [['--rras.simulate', 'large:9'], 'unexpected argument "large:9" (write --rras.simulate=large:9)'],
     [['--collector.ports', 'false'], 'unexpected argument "false" (write --collector.ports=false)'],
     [
       ['--rras.simulate=small', 'small'],

@@ -263,6 +263,7 @@ describe('flags and file', () => {
   test.each<[flag: string, text: string]>([
     ['--rras.server=vpn2', 'rras: {server: vpn2}'],
     ['--rras.simulate=small', 'rras: {simulate: small}'],
+    ['--rras.simulate=large:700', 'rras: {simulate: large:700}'],
     ['--native.isolation=none', 'native: {isolation: none}'],
     ...['server', 'connections', 'ports', 'interfaces'].map((source): [string, string] => [
       `--no-collector.${source}`,

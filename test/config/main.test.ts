@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
+import { neededNode, refuseOldNode } from '../../src/config/node-version.ts';
 import { makeConfigFolder } from './config-folder.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
@@ -30,6 +31,27 @@ test('--version prints the version of package.json and exits 0', async () => {
     `rras-exporter, version ${version} (${process.platform}/${process.arch})`,
   );
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+});
+
+test('a Node.js older than package.json says is refused by name, before anything of it is missed', () => {
+  expect(neededNode()).toMatch(/^\d+\.\d+\.\d+$/);
+  for (const [version, refused] of [
+    ['v20.20.2', true],
+    ['v22.17.9', true],
+    ['v9.99.99', true],
+    ['v22.18.0', false],
+    ['v22.18.1-nightly', false],
+    ['v22.100.0', false],
+    ['v24.0.0', false],
+  ] as const) {
+    const act = (): void => refuseOldNode(version, '22.18.0');
+    if (refused) {
+      expect(act).toThrow(
+        `this is Node.js ${version}, which is too old: install 22.18.0 or later, and start rras-exporter with that one`,
+      );
+    } else expect(act).not.toThrow();
+  }
+  expect(() => refuseOldNode(process.version)).not.toThrow();
 });
 
 test('wrong usage is one line on standard error and exits 2', async () => {

@@ -11,11 +11,12 @@ import type {
 import type { ActRequest, ActResult } from '../../src/model/actions.ts';
 import type { Logger } from '../../src/model/logger.ts';
 import type { Source } from '../../src/model/words.ts';
+import { parseHostMessage } from '../../src/native/check-message.ts';
 import type { HostProcess } from '../../src/native/client.ts';
 import { BACKOFF_MS, CRASH_LIMIT, CRASH_WINDOW_MS, HostClient } from '../../src/native/client.ts';
 import { ConnectionDecoder } from '../../src/native/decode.ts';
-import type { HostRequest } from '../../src/native/host-messages.ts';
-import { IDENTITIES_PER_MESSAGE, parseHostMessage, toMessages } from '../../src/native/host-messages.ts';
+import type { HostMessage, HostRequest } from '../../src/native/host-messages.ts';
+import { IDENTITIES_PER_MESSAGE, toMessages } from '../../src/native/host-messages.ts';
 import { FakeClock, settle } from '../doubles/fake-clock.ts';
 import { connection, NOW_SECONDS, pageOf } from './record-builder.ts';
 
@@ -25,6 +26,24 @@ const REPORT: ReadReport = {
   pages: 1,
   anomalies: { duplicate: 2 },
   seconds: 0.002,
+};
+const IDENTITY: ConnectionIdentity = {
+  handle: '0000000000000007',
+  guid: '',
+  startTicks: '',
+  user: 'alice@example.com',
+  domain: '',
+  computer: 'half \ud800',
+  interfaceName: 'alice@example.com',
+  interfaceType: 'client',
+  tunnel: 'sstp',
+  auth: 'eap_tls',
+  encryption: 'aes256',
+  compression: 'none',
+  tunnelAddress: '10.0.0.9',
+  tunnelAddressV6: '',
+  remoteAddress: '203.0.113.5',
+  localAddress: '192.0.2.1',
 };
 const SERVER: Frame = {
   source: 'server',
@@ -212,7 +231,7 @@ describe('a sound child', () => {
   it('sends identities in parts, and the frame arrives whole', async () => {
     const { children, begin, restarts } = start();
     const frame = connectionsFrame(2 * IDENTITIES_PER_MESSAGE + 1, (i) => `user ${i} \ud800 Ö`);
-    const messages = toMessages(1, ok(frame));
+    const messages = [...toMessages(1, ok(frame))];
     expect(messages.map(({ type }) => type)).toEqual(['identities', 'identities', 'identities', 'outcome']);
     const reading = await begin('connections');
     for (const message of messages) {
@@ -411,7 +430,11 @@ describe('N8', () => {
     outcome: { status: 'ok', frame, report: REPORT },
   });
   const connections = { source: 'connections', api: 'ex', count: 2, columns: columns(2), identities: [] };
-  const identity = { handle: '1' } as Partial<ConnectionIdentity>;
+  const part = (() => {
+    const { value } = toMessages(1, ok({ ...connections, identities: [[4, IDENTITY]] } as Frame)).next();
+    return (value as Extract<HostMessage, { type: 'identities' }>).part;
+  })();
+  const identities = (wrong: object) => ({ type: 'identities', id: 1, part: { ...part, ...wrong } });
 
   it.each<[string, unknown]>([
     ['nothing', undefined],
@@ -433,8 +456,18 @@ describe('N8', () => {
     ['columns of another length', outcome({ ...connections, count: 3 })],
     ['columns of another type', outcome({ ...connections, columns: { ...columns(2), slot: [0, 1] } })],
     ['a count beyond all servers', outcome({ ...connections, count: 2_000_000 })],
-    ['half an identity', { type: 'identities', id: 1, part: [[0, identity]] }],
-    ['identities of another request', { type: 'identities', id: 9, part: [] }],
+    ['identities with the frame', outcome({ ...connections, identities: [[4, IDENTITY]] })],
+    ['identities that are none', { type: 'identities', id: 1, part: null }],
+    ['half an identity', identities({ texts: { handle: ['1'] } })],
+    ['identities without words', identities({ words: undefined })],
+    ['slots of another type', identities({ slots: [4] })],
+    ['more slots than identities', identities({ slots: Uint32Array.of(4, 5) })],
+    ['a text too few', identities({ texts: { ...part.texts, user: [] } })],
+    ['a text that is none', identities({ texts: { ...part.texts, user: [7] } })],
+    ['a text longer than any', identities({ texts: { ...part.texts, user: ['x'.repeat(1025)] } })],
+    ['a word that nobody knows', identities({ words: { ...part.words, auth: Uint8Array.of(200) } })],
+    ['words of another type', identities({ words: { ...part.words, auth: [0] } })],
+    ['identities of another request', { ...identities({}), id: 9 }],
   ])('N8 %s instead of an answer ends the child, as a break of the protocol', async (_what, message) => {
     const { children, restarts, lines, begin, sound } = start();
     const reading = await begin();
@@ -491,7 +524,8 @@ describe('N8', () => {
 
   it('N8 every message of a sound child passes the check', () => {
     const failed: ReadOutcome = { status: 'failed', failure: { kind: 'gone', message: 'x' }, report: REPORT };
-    for (const each of [ok(SERVER), failed, ok(connections as unknown as Frame)]) {
+    const all = [ok(SERVER), failed, ok({ ...connections, identities: [[4, IDENTITY]] } as Frame)];
+    for (const each of all) {
       for (const message of toMessages(7, each)) {
         expect(parseHostMessage(deserialize(serialize(message)))).toEqual(message);
       }

@@ -379,6 +379,81 @@ describe('what is sent', () => {
     expect(decoded).toBe(3);
   });
 
+  it.each(APIS)('is not decoded again for bytes behind a text, or that no identity has (%s)', (api) => {
+    const struct = CONNECTION_STRUCT[api];
+    let decoded = 0;
+    const decoder = new ConnectionDecoder(api, () => {
+      decoded += 1;
+      return NOW_SECONDS;
+    });
+    const bytes = connection(api, 7);
+    decode(decoder, bytes);
+    const kept = decoder.keptBytes;
+    for (const [field, { type, offset, size }] of Object.entries(struct.fields)) {
+      if (type !== 'wstr' || field.startsWith('ProjectionInfo') || size < 40) continue;
+      bytes.fill(0xab, offset + 36, offset + size);
+    }
+    put(bytes, struct, 'hInterface', 99);
+    put(bytes, struct, `${IKEV2}.wszAddress`, '10.0.0.1');
+    put(bytes, struct, `${IKEV2}.dwPrefixLength`, 64);
+    // Of the other variant of the union.
+    put(bytes, struct, `${PPP}.dwCcpRemoteOptions`, 0xffff_ffff);
+    expect(decode(decoder, bytes).identities).toEqual([]);
+    expect([decoded, decoder.keptBytes]).toEqual([1, kept]);
+  });
+
+  it.each(APIS)('is not an identity whose bytes changed and mean the same (%s)', (api) => {
+    const struct = CONNECTION_STRUCT[api];
+    const decoder = decoderOf(api);
+    const bytes = connection(api, 7, { [PROJECTION_TYPE]: 1, [`${PPP}.dwLcpOptions`]: 0x80 });
+    expect(decode(decoder, bytes).identities).toHaveLength(1);
+    for (const options of [0x82, 0x84, 0x80]) {
+      put(bytes, struct, `${PPP}.dwLcpOptions`, options);
+      expect(decode(decoder, bytes).identities).toEqual([]);
+    }
+    put(bytes, struct, `${PPP}.dwLcpOptions`, 0x40);
+    expect(decode(decoder, bytes).identities).toMatchObject([[0, { encryption: 'aes128' }]]);
+  });
+
+  it.each(APIS)('is the latest where an identity changed again before it was sent (%s)', (api) => {
+    const decoder = decoderOf(api);
+    const named = (wszUserName: string) => connection(api, 7, { wszUserName });
+    decode(decoder, named('first'));
+    decoder.begin();
+    decoder.page(pageOf(named('second')), 1);
+    const { identities } = decode(decoder, named('third'));
+    expect(identities).toMatchObject([[0, { user: 'third' }]]);
+    expect(decode(decoder, named('third')).identities).toEqual([]);
+  });
+
+  it('may be taken in parts, and what was not taken is left for the next frame', () => {
+    const decoder = decoderOf('level4');
+    const records = Array.from({ length: 7 }, (_, i) => connection('level4', i + 1));
+    decoder.begin();
+    decoder.page(pageOf(...records), 7);
+    expect(decoder.end()).toMatchObject({ count: 7, identities: [] });
+    expect(decoder.takeIdentities(3).map(([slot]) => slot)).toEqual([0, 1, 2]);
+    expect(decoder.takeIdentities(3).map(([slot]) => slot)).toEqual([3, 4, 5]);
+    expect(decode(decoder, ...records).identities.map(([slot]) => slot)).toEqual([6]);
+    expect(decoder.takeIdentities(3)).toEqual([]);
+  });
+
+  it.each(APIS)(
+    'takes a quarter of the records to know at most, even where all are others at once (%s)',
+    (api) => {
+      const decoder = decoderOf(api);
+      const count = 5000;
+      for (let round = 0; round < 8; round += 1) {
+        const records = Array.from({ length: count }, (_, i) => {
+          const text = 'x'.repeat(5 + ((i * 7 + round * 3) % 11));
+          return connection(api, round * count + i + 1, { wszUserName: text, wszRemoteComputer: text });
+        });
+        expect(decode(decoder, ...records).identities).toHaveLength(count);
+        expect(decoder.keptBytes / count).toBeLessThan(CONNECTION_STRUCT[api].size / 4);
+      }
+    },
+  );
+
   it.each(APIS)('is kept for the next frame when an enumeration breaks off (%s)', (api) => {
     const decoder = decoderOf(api);
     decoder.begin();
@@ -740,6 +815,30 @@ describe('ports', () => {
     expect(asked[0]).toEqual([0, 5]);
     expect(asked).toHaveLength(6);
   });
+});
+
+describe('handles that do not rise', () => {
+  const orders = [
+    [3, 2, 1],
+    [1, 2, 3, 2, 1, 4],
+    [5, 5, 0x1_0000_0001n, 1, 0x1_0000_0001n, 6],
+  ];
+  it.each(orders.map((order) => [order.join(), order] as const))(
+    'are told apart all the same (%s)',
+    (_, order) => {
+      const distinct = new Set(order.map((handle) => BigInt(handle)));
+      const interfaces = new InterfaceDecoder();
+      const links = order.map((hInterface) => record(MPR_INTERFACE_0, { hInterface, dwIfType: 2 }));
+      expect(interfaces.page(pageOf(...links), order.length)).toBe(distinct.size);
+      expect(interfaces.page(pageOf(...links), order.length)).toBe(0);
+      expect(interfaces.interfaces).toHaveLength(distinct.size);
+      const ports = new PortDecoder(() => NO_SLOT);
+      const held = order.map((hPort) => record(RAS_PORT_0, { hPort }));
+      const low = new Set([...distinct].map((handle) => handle & 0xffff_ffffn));
+      expect(ports.page(pageOf(...held), order.length)).toBe(low.size);
+      expect(ports.finish().count).toBe(low.size);
+    },
+  );
 });
 
 describe('interfaces', () => {

@@ -3,6 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it, vi } from 'vitest';
@@ -159,6 +160,15 @@ describe('the child process', () => {
     }
   });
 
+  it('simulates as many connections as it is told to, and sends their identities in parts', async () => {
+    const { client, restarts } = start(ENTRY, { ...SMALL, scenario: 'large', connections: 2500 });
+    const frame: ConnectionsFrame = frameOf(await client.read('connections'));
+    expect(frame.count).toBe(2500);
+    expect(new Set(frame.identities.map(([slot]) => slot))).toEqual(new Set(frame.columns.slot));
+    expect(frame.identities).toHaveLength(2500);
+    expect(restarts).toEqual([]);
+  });
+
   it('acts on the server that it reads, in turn with the reads', async () => {
     const { client, restarts } = start(ENTRY, { ...SMALL, scenario: 'office' });
     const site = { interfaceName: 'Site-Lisboa', interfaceHandle: '0000000000000001' };
@@ -241,6 +251,28 @@ describe('the child process', () => {
       await reading;
       expect(await millisecondsUntilDead(pid(), 2000)).toBeLessThan(1000);
     }
+  });
+});
+
+describe('what the child loads', () => {
+  /** Packages of all modules that these import, types aside. */
+  function packagesOf(...entries: readonly string[]): string[] {
+    const packages = new Set<string>();
+    const modules = new Set(entries.map(path));
+    for (const file of modules) {
+      const imports = /^(?:import|export)(?! type)[^;]*? from '([^']+)'/gm;
+      for (const [, name = ''] of readFileSync(file, 'utf8').matchAll(imports)) {
+        if (name.startsWith('.')) modules.add(resolve(dirname(file), name));
+        else if (!name.startsWith('node:')) packages.add(name);
+      }
+    }
+    return [...packages].sort();
+  }
+
+  it('is small: no schemas, as the exporter has them for what the child says, and nothing of a web server', () => {
+    const [dll, simulator] = ['../../src/native/mprapi.ts', '../../src/native/simulator/server.ts'];
+    expect(packagesOf('../../src/native-host.ts', dll, simulator)).toEqual(['ipaddr.js', 'koffi']);
+    expect(packagesOf('../../src/native/client.ts')).toContain('zod');
   });
 });
 

@@ -148,6 +148,34 @@ describe('a running server', () => {
   });
 });
 
+describe('identities that are delivered', () => {
+  it('come ahead of the frame, each once, and only of a complete enumeration', async () => {
+    const { sim, host } = start({
+      scenario: 'large',
+      connections: 1500,
+      maxPageRecords: 700,
+      fault: { method: 'connectionEnum', fault: { kind: 'code', code: 1460 }, at: 2, mode: 'once' },
+    });
+    const parts: number[] = [];
+    const slots = new Set<number>();
+    const read = () =>
+      host.read('connections', (part) => {
+        parts.push(part.length);
+        for (const [slot] of part) slots.add(slot);
+        return Promise.resolve();
+      });
+    expect((await read()).status).toBe('failed');
+    expect(parts).toEqual([]);
+    const frame = frameOf(await read());
+    expect([frame.count, frame.identities]).toEqual([1500, []]);
+    expect(parts).toEqual([1000, 500]);
+    expect(slots).toEqual(new Set(frame.columns.slot));
+    expect(frameOf(await read()).count).toBe(1500);
+    expect(parts).toHaveLength(2);
+    expect(sim.ledger.live).toBe(0);
+  });
+});
+
 describe('level 4', () => {
   it.each([124, 87])('that is refused with %d is asked for once, and EnumEx answers', async (code) => {
     const { sim, host, calls, methods } = start({

@@ -129,7 +129,9 @@ export class WindowsExporter {
   pids(entry: 'main.js' | 'native-host.js'): number[] {
     return this.program.pids().filter((pid) => {
       try {
-        return fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')[1]!.endsWith(entry);
+        // The child has flags of Node.js before its entry.
+        const [, ...words] = fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+        return words.find((word) => !word.startsWith('-'))!.endsWith(entry);
       } catch {
         return false; // it has ended meanwhile
       }

@@ -1,8 +1,17 @@
 /**
- * The connections as records of RAS_CONNECTION_EX or RAS_CONNECTION_4, one row per slot. Texts are written when a
- * row's session changes, the remote address when the client moves, and only numbers on every reading.
+ * The connections as records of RAS_CONNECTION_EX or RAS_CONNECTION_4. What stays while a session lives is drawn once
+ * and kept, a fifth of a record; the addresses are drawn again when the client moves, and numbers on every reading.
  */
-import { fieldOf, RAS_CONNECTION_4, RAS_CONNECTION_EX, RAS_CONNECTION_OBJECT } from '../layout.ts';
+import type { RecordShape } from '../kept-records.ts';
+import { KeptRecords } from '../kept-records.ts';
+import {
+  type Field,
+  fieldOf,
+  RAS_CONNECTION_4,
+  RAS_CONNECTION_EX,
+  RAS_CONNECTION_OBJECT,
+  type Struct,
+} from '../layout.ts';
 import { Arena, words } from './arena.ts';
 import { describe, DORMANT, endpointsAt, type FactsContext, QUARANTINE } from './facts.ts';
 import { emptyReading, readCounters, type Session } from './session.ts';
@@ -32,6 +41,23 @@ const COMMON = [
   'hConnection',
   'hInterface',
 ] as const;
+/** Written on every reading, or never. */
+const NUMBERS: ReadonlySet<string> = new Set([
+  'dwConnectDuration',
+  'ullBytesXmited',
+  'ullBytesRcved',
+  'dwBytesXmited',
+  'dwBytesRcved',
+  'dwFramesXmited',
+  'dwFramesRcved',
+  'dwCrcErr',
+  'dwTimeoutErr',
+  'dwAlignmentErr',
+  'dwHardwareOverrunErr',
+  'dwFramingErr',
+  'dwBufferOverrunErr',
+  'dwNumSwitchOvers',
+]);
 const V6_WORDS = ['bInterfaceIdentifier', 'bRemoteInterfaceIdentifier', 'bPrefix', 'dwPrefixLength'] as const;
 const PPP_WORDS = [
   ...V6_WORDS,
@@ -52,11 +78,15 @@ const PPP_UNION = 'ProjectionInfo.Anonymous.PppProjectionInfo.';
 const IKEV2_UNION = 'ProjectionInfo.Anonymous.Ikev2ProjectionInfo.';
 
 export class ConnectionRows {
-  readonly arena: Arena;
+  readonly struct: Struct;
   readonly #context: FactsContext;
   readonly #stamp: Stamp;
-  /** The session that each row was written for. */
-  readonly #written: (Session | null)[];
+  /** Of each slot: the session that its record is kept of, and the switch-overs that its addresses go with. */
+  readonly #kept: KeptRecords;
+  readonly #keptOf: (Session | null)[];
+  readonly #switchovers: Uint32Array;
+  /** One record, in which those that are kept are made. */
+  readonly #draft: Arena;
   readonly #wide: boolean;
   readonly #reading = emptyReading();
 
@@ -70,12 +100,14 @@ export class ConnectionRows {
   readonly #projectionType: number;
   readonly #texts;
 
-  constructor(level: 'level4' | 'ex', rows: number, context: FactsContext, stamp: Stamp) {
+  constructor(level: 'level4' | 'ex', slots: number, context: FactsContext, stamp: Stamp) {
     const struct = level === 'level4' ? RAS_CONNECTION_4 : RAS_CONNECTION_EX;
-    this.arena = new Arena(struct, rows);
+    this.struct = struct;
+    this.#draft = new Arena(struct);
     this.#context = context;
     this.#stamp = stamp;
-    this.#written = new Array<Session | null>(rows).fill(null);
+    this.#keptOf = new Array<Session | null>(slots).fill(null);
+    this.#switchovers = new Uint32Array(slots);
     this.#wide = level === 'level4';
     this.#at = words(struct, '', COMMON);
     this.#ppp = words(struct, PPP_UNION, PPP_WORDS);
@@ -103,95 +135,101 @@ export class ConnectionRows {
       serverAddress: fieldOf(struct, `${PPP_UNION}wszAddress`),
       tunnelAddress: fieldOf(struct, `${PPP_UNION}wszRemoteAddress`),
     };
+    this.#kept = new KeptRecords(
+      [0, KIND.ikev2, KIND.v6, KIND.ikev2 | KIND.v6].map((kind) =>
+        keptShape(struct, kind, Object.values(this.#texts)),
+      ),
+    );
   }
 
-  /** Brings the rows of `live[from]` to `live[to - 1]` to `timeMs`. */
-  refresh(
+  /** Writes the sessions of `live[from]` to `live[to - 1]` as they are at `timeMs`. */
+  write(
+    records: Arena,
     current: readonly (Session | null)[],
     live: Uint32Array,
     from: number,
     to: number,
     timeMs: number,
   ): void {
-    const { u32, stride } = this.arena;
+    const { u8, u16, u32, stride } = records;
     const at = this.#at;
     const reading = this.#reading;
     for (let i = from; i < to; i++) {
-      const row = live[i]!;
-      const session = current[row]!;
-      if (this.#written[row] !== session) this.#begin(row, session);
+      const slot = live[i]!;
+      const session = current[slot]!;
       readCounters(session, timeMs, reading);
-      const base = (row * stride) / 4;
+      if (this.#keptOf[slot] !== session) this.#begin(slot, session);
+      if (this.#switchovers[slot] !== reading.switchovers) this.#move(slot, session, timeMs);
+      const start = (i - from) * stride;
+      u8.fill(0, start, start + stride);
+      this.#kept.restore(slot, u16, start / 2);
+      const base = start / 4;
       u32[base + at.dwConnectDuration] = (timeMs - session.startMs) / 1000;
-      if (session.roamMs > 0 || session.moves.length > 0) this.#move(row, base, session, timeMs);
-      this.#writeBytes(base + this.#bytesOut, reading.transmittedBytes);
-      this.#writeBytes(base + this.#bytesIn, reading.receivedBytes);
+      if (reading.dormant) u32[base + at.dwConnectionFlags]! |= DORMANT;
+      u32[base + at.dwNumSwitchOvers] = reading.switchovers;
+      this.#writeBytes(u32, base + this.#bytesOut, reading.transmittedBytes);
+      this.#writeBytes(u32, base + this.#bytesIn, reading.receivedBytes);
       u32[base + at.dwFramesXmited] = reading.transmittedFrames;
       u32[base + at.dwFramesRcved] = reading.receivedFrames;
       u32[base + at.dwCrcErr + session.errorKind] = reading.errors;
     }
   }
 
-  #writeBytes(word: number, bytes: number): void {
+  #writeBytes(u32: Uint32Array, word: number, bytes: number): void {
     // A typed array keeps the low 32 bits of what it is given.
-    this.arena.u32[word] = bytes;
-    if (this.#wide) this.arena.u32[word + 1] = bytes / TWO_TO_32;
+    u32[word] = bytes;
+    if (this.#wide) u32[word + 1] = bytes / TWO_TO_32;
   }
 
-  #move(row: number, base: number, session: Session, timeMs: number): void {
-    const { u32 } = this.arena;
-    const { dwNumSwitchOvers, dwConnectionFlags } = this.#at;
-    const { switchovers, dormant } = this.#reading;
-    if (u32[base + dwNumSwitchOvers] !== switchovers) {
-      u32[base + dwNumSwitchOvers] = switchovers;
-      this.#writeEndpoints(row, session, timeMs);
-    }
-    const flags = u32[base + dwConnectionFlags]!;
-    u32[base + dwConnectionFlags] = dormant ? flags | DORMANT : flags & ~DORMANT;
+  #move(slot: number, session: Session, timeMs: number): void {
+    const draft = this.#draft;
+    draft.clear(0);
+    const kind = this.#kept.restore(slot, draft.u16, 0);
+    this.#writeEndpoints(session, timeMs);
+    this.#kept.keep(slot, kind, draft.u16, 0);
+    this.#switchovers[slot] = this.#reading.switchovers;
   }
 
-  #writeEndpoints(row: number, session: Session, timeMs: number): void {
+  #writeEndpoints(session: Session, timeMs: number): void {
     const { remoteAddress, localAddress } = endpointsAt(this.#context, session, timeMs);
-    this.arena.text(row, this.#texts.remote, remoteAddress);
-    this.arena.text(row, this.#texts.local, localAddress);
+    this.#draft.text(0, this.#texts.remote, remoteAddress);
+    this.#draft.text(0, this.#texts.local, localAddress);
   }
 
-  /** Writes everything that stays while the session lives. */
-  #begin(row: number, session: Session): void {
-    const { arena } = this;
+  /** Keeps everything that stays while the session lives. */
+  #begin(slot: number, session: Session): void {
+    const draft = this.#draft;
     const at = this.#at;
     const texts = this.#texts;
     const facts = describe(this.#context, session);
-    const base = (row * arena.stride) / 4;
-    arena.clear(row);
-    this.#written[row] = session;
+    draft.clear(0);
     const put = (word: number, value: number): void => {
-      arena.u32[base + word] = value;
+      draft.u32[word] = value;
     };
     if (!this.#wide) {
       const { revision, type, size } = RAS_CONNECTION_OBJECT;
       put(0, revision | (type << 8) | (size << 16));
     }
-    arena.text(row, texts.interfaceName, facts.interfaceName);
-    arena.text(row, texts.user, facts.user);
-    arena.text(row, texts.domain, facts.domain);
-    arena.text(row, texts.computer, facts.computer);
-    this.#writeEndpoints(row, session, session.startMs);
-    arena.text(row, texts.serverAddress, facts.serverAddress);
-    arena.text(row, texts.tunnelAddress, facts.tunnelAddress);
+    draft.text(0, texts.interfaceName, facts.interfaceName);
+    draft.text(0, texts.user, facts.user);
+    draft.text(0, texts.domain, facts.domain);
+    draft.text(0, texts.computer, facts.computer);
+    this.#writeEndpoints(session, session.startMs);
+    draft.text(0, texts.serverAddress, facts.serverAddress);
+    draft.text(0, texts.tunnelAddress, facts.tunnelAddress);
     put(at.dwInterfaceType, facts.interfaceType);
     put(at.dwConnectionFlags, facts.flags);
     facts.guid.forEach((word, i) => put(at.guid + i, word));
     put(at.rasQuarState, facts.quarantine);
     if (facts.quarantine === QUARANTINE.probation) {
-      this.#writeTime(base + at.probationTime, this.#stamp(session.startMs + PROBATION_MS));
+      this.#writeTime(at.probationTime, this.#stamp(session.startMs + PROBATION_MS));
     }
     put(at.dwCompressionRatioIn, facts.compressionIn);
     put(at.dwCompressionRatioOut, facts.compressionOut);
     put(at.hConnection, session.handle);
     put(at.hInterface, session.interfaceHandle);
     const isIkev2 = facts.protocol.kind === 'ikev2';
-    arena.u8[row * arena.stride + this.#projectionType] = isIkev2 ? IKEV2 : PPP;
+    draft.u8[this.#projectionType] = isIkev2 ? IKEV2 : PPP;
     const projection = isIkev2 ? this.#ikev2 : this.#ppp;
     if (facts.v6) {
       facts.v6.server.forEach((word, i) => put(projection.bInterfaceIdentifier + i, word));
@@ -219,12 +257,39 @@ export class ConnectionRows {
     if (this.#level4) {
       put(isIkev2 ? this.#level4.ikev2 : this.#level4.ppp, facts.innerEapType);
       put(this.#level4.device, facts.deviceType);
-      this.#writeTime(base + this.#level4.start, this.#stamp(session.startMs));
+      this.#writeTime(this.#level4.start, this.#stamp(session.startMs));
     }
+    this.#kept.keep(slot, (isIkev2 ? KIND.ikev2 : 0) | (facts.v6 ? KIND.v6 : 0), draft.u16, 0);
+    this.#keptOf[slot] = session;
+    this.#switchovers[slot] = 0;
   }
 
   #writeTime(word: number, ticks: bigint): void {
-    this.arena.u32[word] = Number(ticks & 0xffff_ffffn);
-    this.arena.u32[word + 1] = Number(ticks >> 32n);
+    this.#draft.u32[word] = Number(ticks & 0xffff_ffffn);
+    this.#draft.u32[word + 1] = Number(ticks >> 32n);
   }
+}
+
+/** Kinds of records that are kept: one of two, and one of two. */
+const KIND = { ikev2: 1, v6: 2 } as const;
+
+/** Everything but the counters and what no session of the kind has. */
+function keptShape(struct: Struct, kind: number, texts: readonly Field[]): RecordShape {
+  const paths = Object.entries(struct.fields).flatMap(([path, { type }]) =>
+    type === 'wstr' || path.startsWith('ProjectionInfo.Anonymous') || NUMBERS.has(path) ? [] : [path],
+  );
+  const ikev2 = (kind & KIND.ikev2) !== 0;
+  const v6: readonly string[] = V6_WORDS;
+  const members = [...(ikev2 ? IKEV2_WORDS : PPP_WORDS), 'dwEmbeddedEAPTypeId'].filter(
+    (name) => (kind & KIND.v6) !== 0 || !v6.includes(name),
+  );
+  const union = members.map((name) => `${ikev2 ? IKEV2_UNION : PPP_UNION}${name}`);
+  const units = new Set<number>();
+  for (const { offset, size } of [...paths, ...union].flatMap((path) => struct.fields[path] ?? [])) {
+    for (let at = offset; at < offset + size; at += 2) units.add(Math.floor(at / 2));
+  }
+  return {
+    units: Uint16Array.from(units),
+    texts: Uint16Array.from(texts.flatMap(({ offset, size }) => [offset / 2, size / 2])),
+  };
 }

@@ -32,18 +32,21 @@ interface Head {
   readonly lastError: number;
 }
 
+const CLIENT = INTERFACE_TYPES.indexOf('client');
+const CONNECTED = INTERFACE_STATES.indexOf('connected');
 const LOOPBACK_HANDLE = 1;
 const INTERNAL_HANDLE = 2;
 
 export class InterfaceRows {
-  readonly arena: Arena;
   /** Rows before the clients': loopback, internal, LAN, then the links. */
   readonly fixed: number;
   /** Of these, the ones that a LAN-only router has too. */
   readonly lanOnly: number;
   readonly #world: World;
   readonly #context: FactsContext;
-  readonly #written: (Session | null)[];
+  /** Session and name of each user's interface when it was last listed: a name is costly to draw. */
+  readonly #named: (Session | null)[];
+  readonly #names: string[];
   readonly #name = fieldOf(MPR_INTERFACE_0, 'wszInterfaceName');
   readonly #at = words(MPR_INTERFACE_0, '', NUMBERS);
 
@@ -52,25 +55,33 @@ export class InterfaceRows {
     this.#context = context;
     this.lanOnly = 2 + world.lan.length;
     this.fixed = this.lanOnly + world.links.length;
-    this.arena = new Arena(MPR_INTERFACE_0, this.fixed + world.users);
-    this.#written = new Array<Session | null>(world.users).fill(null);
+    this.#named = new Array<Session | null>(world.users).fill(null);
+    this.#names = new Array<string>(world.users).fill('');
   }
 
-  /** Brings the listed rows to `timeMs`, which the world must have been advanced to. */
-  refresh(rows: Uint32Array, from: number, to: number, timeMs: number): void {
+  /** Writes the listed rows as they are at `timeMs`, which the world must have been advanced to. */
+  write(records: Arena, rows: Uint32Array, from: number, to: number, timeMs: number): void {
+    records.u8.fill(0);
     for (let i = from; i < to; i++) {
       const row = rows[i]!;
-      if (row < this.fixed) this.#write(row, this.#fixedHead(row, timeMs));
-      else this.#refreshClient(row);
+      if (row < this.fixed) this.#writeHead(records, i - from, this.#fixedHead(row, timeMs));
+      else this.#writeClient(records, i - from, row - this.fixed);
     }
   }
 
-  #refreshClient(row: number): void {
-    const slot = row - this.fixed;
+  #writeClient(records: Arena, row: number, slot: number): void {
     const session = this.#world.current[slot]!;
-    if (this.#written[slot] === session) return;
-    this.#written[slot] = session;
-    this.#write(row, this.#clientHead(session));
+    if (this.#named[slot] !== session) {
+      this.#named[slot] = session;
+      this.#names[slot] = describe(this.#context, session).interfaceName;
+    }
+    records.text(row, this.#name, this.#names[slot]!);
+    const { u32 } = records;
+    const base = (row * records.stride) / 4;
+    u32[base + this.#at.hInterface] = session.interfaceHandle;
+    u32[base + this.#at.fEnabled] = 1;
+    u32[base + this.#at.dwIfType] = CLIENT;
+    u32[base + this.#at.dwConnectionState] = CONNECTED;
   }
 
   /** Handle of the first listed interface of that name; needs the world at `timeMs`. */
@@ -88,14 +99,14 @@ export class InterfaceRows {
   level0(handle: bigint, timeMs: number, lanOnly: boolean): Uint8Array | null {
     const head = this.#search((each) => BigInt(each.handle) === handle, true, timeMs, lanOnly);
     if (!head) return null;
-    const one = new Arena(MPR_INTERFACE_0, 1);
+    const one = new Arena(MPR_INTERFACE_0);
     writeHead(one, 0, head);
     return one.u8;
   }
 
   /** MPR_INTERFACE_2 of a demand-dial interface: what its phone-book entry says. */
   level2(link: SiteLink, timeMs: number): Uint8Array {
-    const one = new Arena(MPR_INTERFACE_2, 1);
+    const one = new Arena(MPR_INTERFACE_2);
     writeHead(one, 0, linkHead(link, link.stateAt(timeMs)), MPR_INTERFACE_2);
     const put = (path: string, value: number): void => {
       one.u32[offsetOf(MPR_INTERFACE_2, path) / 4] = value;
@@ -138,7 +149,8 @@ export class InterfaceRows {
     }
     if (lanOnly || !includeClients) return null;
     for (let i = 0; i < this.#world.liveUsers; i++) {
-      const head = this.#clientHead(this.#world.current[this.#world.live[i]!]!);
+      const session = this.#world.current[this.#world.live[i]!]!;
+      const head = clientHead(session, describe(this.#context, session).interfaceName);
       if (matches(head)) return head;
     }
     return null;
@@ -158,24 +170,21 @@ export class InterfaceRows {
     return linkHead(link, link.stateAt(timeMs));
   }
 
-  #clientHead(session: Session): Head {
-    return {
-      name: describe(this.#context, session).interfaceName,
-      handle: session.interfaceHandle,
-      type: 'client',
-      enabled: true,
-      state: 'connected',
-      reasons: 0,
-      lastError: 0,
-    };
-  }
-
-  #write(row: number, head: Head): void {
-    const base = (row * this.arena.stride) / 4;
-    this.arena.text(row, this.#name, head.name);
-    writeNumbers(this.arena.u32, base, this.#at, head);
+  #writeHead(records: Arena, row: number, head: Head): void {
+    records.text(row, this.#name, head.name);
+    writeNumbers(records.u32, (row * records.stride) / 4, this.#at, head);
   }
 }
+
+const clientHead = (session: Session, name: string): Head => ({
+  name,
+  handle: session.interfaceHandle,
+  type: 'client',
+  enabled: true,
+  state: 'connected',
+  reasons: 0,
+  lastError: 0,
+});
 
 const linkHead = (link: SiteLink, state: LinkState): Head => ({
   name: link.plan.name,

@@ -1,4 +1,4 @@
-/** The ports as records of RAS_PORT_0, one row per port. Texts are written once; four numbers follow the sessions. */
+/** The ports as records of RAS_PORT_0: what all ports of a tunnel share, a number in the name, and what the session has. */
 import { fieldOf, RAS_PORT_0 } from '../layout.ts';
 import { Arena, words } from './arena.ts';
 import { fraction, STREAM } from './random.ts';
@@ -27,10 +27,11 @@ const DEVICES: Readonly<
   pppoe: { device: 'WAN Miniport (PPPOE)', type: 'PPPoE', port: 'PPPoE5' },
 };
 
+const PORT_NAME = fieldOf(RAS_PORT_0, 'wszPortName');
+
 export const deviceName = (tunnel: PortBlock['tunnel']): string => DEVICES[tunnel].device;
 
 export class PortRows {
-  readonly arena: Arena;
   readonly #world: World;
   readonly #at = words(RAS_PORT_0, '', [
     'hPort',
@@ -39,47 +40,47 @@ export class PortRows {
     'dwTotalNumberOfCalls',
     'dwConnectDuration',
   ]);
+  /** A record of each block, with its texts but for the number in the name. */
+  readonly #templates: readonly Uint8Array[];
 
   constructor(world: World) {
     this.#world = world;
-    this.arena = new Arena(RAS_PORT_0, world.ports);
-    const name = fieldOf(RAS_PORT_0, 'wszPortName');
-    const media = fieldOf(RAS_PORT_0, 'wszMediaName');
-    const device = fieldOf(RAS_PORT_0, 'wszDeviceName');
-    const type = fieldOf(RAS_PORT_0, 'wszDeviceType');
-    for (const block of world.portBlocks) {
-      const texts = DEVICES[block.tunnel];
-      for (let i = 0; i < block.count; i++) {
-        const row = block.first + i;
-        this.arena.u32[(row * RAS_PORT_0.size) / 4 + this.#at.hPort] = FIRST_PORT_HANDLE + row;
-        this.arena.text(row, name, `${texts.port}-${i}`);
-        this.arena.text(row, media, 'rastapi');
-        this.arena.text(row, device, texts.device);
-        this.arena.text(row, type, texts.type);
-      }
-    }
+    this.#templates = world.portBlocks.map(({ tunnel }) => {
+      const template = new Arena(RAS_PORT_0);
+      const { device, type, port } = DEVICES[tunnel];
+      template.text(0, PORT_NAME, `${port}-`);
+      template.text(0, fieldOf(RAS_PORT_0, 'wszMediaName'), 'rastapi');
+      template.text(0, fieldOf(RAS_PORT_0, 'wszDeviceName'), device);
+      template.text(0, fieldOf(RAS_PORT_0, 'wszDeviceType'), type);
+      return template.u8;
+    });
   }
 
-  /** Brings the rows `ports[from]` to `ports[to - 1]` to `timeMs`, which the world must have been advanced to. */
-  refresh(ports: Uint32Array, from: number, to: number, timeMs: number): void {
-    const { u32 } = this.arena;
+  /** Writes `ports[from]` to `ports[to - 1]` as they are at `timeMs`, which the world must have been advanced to. */
+  write(records: Arena, ports: Uint32Array, from: number, to: number, timeMs: number): void {
+    const { u8, u16, u32 } = records;
     const at = this.#at;
     const world = this.#world;
+    const blocks = world.portBlocks;
+    let b = 0;
     for (let i = from; i < to; i++) {
       const port = ports[i]!;
+      while (port >= blocks[b]!.first + blocks[b]!.count) b++;
+      const start = (i - from) * RAS_PORT_0.size;
+      u8.set(this.#templates[b]!, start);
+      appendNumber(u16, (start + PORT_NAME.offset) / 2, port - blocks[b]!.first);
+      const base = start / 4;
+      u32[base + at.hPort] = FIRST_PORT_HANDLE + port;
       const slot = world.slotOfPort[port]!;
       const session = slot < 0 ? null : world.current[slot]!;
-      const base = (port * RAS_PORT_0.size) / 4;
       if (session) {
         u32[base + at.hConnection] = session.handle;
         u32[base + at.dwPortCondition] = AUTHENTICATED;
         u32[base + at.dwConnectDuration] = (timeMs - session.startMs) / 1000;
       } else {
-        u32[base + at.hConnection] = 0;
         u32[base + at.dwPortCondition] = this.#busy(port, slot, timeMs) ? AUTHENTICATING : LISTENING;
-        u32[base + at.dwConnectDuration] = 0;
       }
-      u32[base + at.dwTotalNumberOfCalls] = slot < 0 ? 0 : world.callsOf(slot, timeMs);
+      if (slot >= 0) u32[base + at.dwTotalNumberOfCalls] = world.callsOf(slot, timeMs);
     }
   }
 
@@ -88,4 +89,16 @@ export class PortRows {
     const interval = Math.floor(timeMs / ATTEMPT_INTERVAL_MS);
     return fraction(this.#world.seed, STREAM.port, port, interval) < ATTEMPT_CHANCE;
   }
+}
+
+/** Writes the digits of `value` behind the text at `unit`; a string of its own for each port would be garbage at once. */
+function appendNumber(units: Uint16Array, unit: number, value: number): void {
+  let end = unit;
+  while (units[end] !== 0) end++;
+  for (let left = value; left >= 10; left = Math.floor(left / 10)) end++;
+  let left = value;
+  do {
+    units[end--] = 0x30 + (left % 10);
+    left = Math.floor(left / 10);
+  } while (left > 0);
 }

@@ -13,16 +13,19 @@ import type {
 } from '../../model/rras-api.ts';
 import {
   INVALID_HANDLE_VALUE,
+  MPR_INTERFACE_0,
   MPR_SERVER_0,
   PREFER_ALL,
   RAS_CONNECTION_OBJECT,
+  RAS_PORT_0,
   RAS_UPDATE_CONNECTION,
   UPDATE_CONNECTION_OBJECT,
   fieldOf,
   offsetOf,
+  type Struct,
 } from '../layout.ts';
 import { readWide } from '../fields.ts';
-import type { Arena } from './arena.ts';
+import { Arena } from './arena.ts';
 import { Heap, Ledger } from './heap.ts';
 import { ConnectionRows } from './connection-rows.ts';
 import type { FactsContext } from './facts.ts';
@@ -136,7 +139,7 @@ class Simulator implements SimulatedServer {
   readonly #maxPageRecords: number;
   readonly #open = new Set<Handle>();
   #nextHandle = FIRST_SERVER_HANDLE;
-  /** Made when first asked for: a record table of 50,000 connections takes 85 MB. */
+  /** Made when first asked for. */
   #level4: ConnectionRows | null = null;
   #ex: ConnectionRows | null = null;
   #ports: PortRows | null = null;
@@ -242,8 +245,8 @@ class Simulator implements SimulatedServer {
     const listed = connection === INVALID_HANDLE_VALUE ? this.#allPorts : this.#portsOf(connection);
     if (!listed) return refused(INVALID_HANDLE);
     const rows = (this.#ports ??= new PortRows(this.#world));
-    return this.#page(rows.arena, listed, listed.length, preferredLength, resumeHandle, (from, to) => {
-      rows.refresh(listed, from, to, timeMs);
+    return this.#page(RAS_PORT_0, listed.length, preferredLength, resumeHandle, (block, from, to) => {
+      rows.write(block, listed, from, to, timeMs);
     });
   }
 
@@ -263,8 +266,8 @@ class Simulator implements SimulatedServer {
     for (let i = 0; i < listed.length; i++) {
       listed[i] = i < fixed ? i : fixed + this.#world.live[i - fixed]!;
     }
-    return this.#page(rows.arena, listed, listed.length, preferredLength, resumeHandle, (from, to) => {
-      rows.refresh(listed, from, to, timeMs);
+    return this.#page(MPR_INTERFACE_0, listed.length, preferredLength, resumeHandle, (block, from, to) => {
+      rows.write(block, listed, from, to, timeMs);
     });
   }
 
@@ -434,8 +437,8 @@ class Simulator implements SimulatedServer {
   #connectionPage(rows: ConnectionRows, preferredLength: number, resumeHandle: number): Promise<EnumPage> {
     const timeMs = this.#advance();
     const { live, liveCount, current } = this.#world;
-    return this.#page(rows.arena, live, liveCount, preferredLength, resumeHandle, (from, to) => {
-      rows.refresh(current, live, from, to, timeMs);
+    return this.#page(rows.struct, liveCount, preferredLength, resumeHandle, (block, from, to) => {
+      rows.write(block, current, live, from, to, timeMs);
     });
   }
 
@@ -446,29 +449,28 @@ class Simulator implements SimulatedServer {
   }
 
   /**
-   * One page of `listed`. The resume handle is a position in the list as it is now, so that a list that changes
-   * between two pages gives duplicates and gaps, as the real one may.
+   * One page of a list, straight into the memory that is handed out: a table beside it would take as much again. The
+   * resume handle is a position in the list as it is now, so that a list that changes between two pages gives
+   * duplicates and gaps, as the real one may.
    */
   #page(
-    arena: Arena,
-    listed: Uint32Array,
+    struct: Struct,
     length: number,
     preferredLength: number,
     resumeHandle: number,
-    refresh: (from: number, to: number) => void,
+    write: (block: Arena, from: number, to: number) => void,
   ): Promise<EnumPage> {
     const left = Math.max(0, length - resumeHandle);
     if (left === 0) {
       return Promise.resolve({ code: OK, buffer: null, entriesRead: 0, totalEntries: 0, resumeHandle: 0 });
     }
-    const count = Math.min(left, this.#maxPageRecords, fitting(preferredLength, arena.stride));
+    const count = Math.min(left, this.#maxPageRecords, fitting(preferredLength, struct.size));
     const to = resumeHandle + count;
-    refresh(resumeHandle, to);
     const buffer =
       count === 0
         ? null
-        : this.#heap.allocate(count * arena.stride, (block) => {
-            arena.gather(listed, resumeHandle, to, block);
+        : this.#heap.allocate(count * struct.size, (memory) => {
+            write(new Arena(struct, memory), resumeHandle, to);
           });
     const more = count < left;
     return Promise.resolve({

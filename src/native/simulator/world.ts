@@ -15,6 +15,8 @@ const CLIENT_INTERFACES = 0x2000_0000;
 /** Users in pairs share handles; three rounds of two cannot be live at once (see handleIndex). */
 const HANDLES_PER_PAIR = 6;
 
+/** No session has this index. */
+const UNKNOWN = 0x7fff_ffff;
 const UNMOVED: readonly Move[] = [];
 const keyOf = ({ slot, index }: Pick<Session, 'slot' | 'index'>): string => `${slot} ${index}`;
 
@@ -45,11 +47,11 @@ export class World {
   /** How many of them are users: they stand before the links. */
   liveUsers = 0;
 
-  readonly #timelines: Timeline[] = [];
   readonly #tunnels: DialTunnel[] = [];
   readonly #portOfSlot: Int32Array;
   /** A user slot's entry of `current` holds up to this time, exclusive. */
   readonly #until: Float64Array;
+  readonly #bootIndex: Int32Array;
   /** Ends of users' sessions that were hung up, and commanded moves of any; by slot and index. */
   readonly #cutAt = new Map<string, number>();
   readonly #moves = new Map<string, Move[]>();
@@ -63,7 +65,6 @@ export class World {
     this.lan = scenario.lan.map((lan, i) => ({ ...lan, handle: 3 + i }));
     const firstLink = 3 + this.lan.length;
     for (let slot = 0; slot < this.users; slot++) {
-      this.#timelines.push(userTimeline(scenario, seed, slot));
       const dice = new Dice(hash(seed, STREAM.tunnel, slot, 0));
       this.#tunnels.push(dice.weighted(scenario.tunnels));
     }
@@ -83,6 +84,7 @@ export class World {
     this.current = new Array<Session | null>(this.slots).fill(null);
     this.live = new Uint32Array(this.slots);
     this.#until = new Float64Array(this.users).fill(-Infinity);
+    this.#bootIndex = new Int32Array(this.users).fill(UNKNOWN);
   }
 
   /** Brings `current`, `live` and the counts to `timeMs`, which may not go back from call to call. */
@@ -103,7 +105,7 @@ export class World {
   }
 
   #renew(slot: number, timeMs: number): void {
-    const timeline = this.#timelines[slot]!;
+    const timeline = this.#timelineOf(slot);
     const index = timeline.indexAt(timeMs);
     const end = this.#endOf(slot, index);
     const live = timeMs < end;
@@ -120,7 +122,7 @@ export class World {
   sessionAt(slot: number, timeMs: number): Session | null {
     const link = this.links[slot - this.users];
     if (link) return link.stateAt(timeMs).session;
-    const timeline = this.#timelines[slot]!;
+    const timeline = this.#timelineOf(slot);
     const index = timeline.indexAt(timeMs);
     return timeMs < this.#endOf(slot, index) ? this.sessionOf(slot, index) : null;
   }
@@ -154,18 +156,29 @@ export class World {
       yield* link.sessionsBetween(fromMs, toMs);
       return;
     }
-    const timeline = this.#timelines[slot]!;
+    const timeline = this.#timelineOf(slot);
     const last = timeline.indexAt(toMs);
     for (let index = timeline.indexAt(fromMs); index <= last; index++) yield this.sessionOf(slot, index);
   }
 
-  /** Calls that the slot's port has served since the service started. */
+  /** Calls that the slot's port has served since the service started; only right after `advance(timeMs)`. */
   callsOf(slot: number, timeMs: number): number {
     const bootMs = -this.scenario.uptimeMs;
     const link = this.links[slot - this.users];
     if (link) return link.callsBetween(bootMs, timeMs);
-    const timeline = this.#timelines[slot]!;
-    return timeline.indexAt(timeMs) - timeline.indexAt(bootMs);
+    // Reading all ports must not draw the times of all sessions anew.
+    const index = this.current[slot]?.index ?? this.#timelineOf(slot).indexAt(timeMs);
+    return index - this.#bootIndexOf(slot);
+  }
+
+  /** The last session that had started when the service did. */
+  #bootIndexOf(slot: number): number {
+    let index = this.#bootIndex[slot]!;
+    if (index === UNKNOWN) {
+      index = this.#timelineOf(slot).indexAt(-this.scenario.uptimeMs);
+      this.#bootIndex[slot] = index;
+    }
+    return index;
   }
 
   tunnelOf(slot: number): DialTunnel {
@@ -177,7 +190,7 @@ export class World {
     const { seed, scenario } = this;
     const link = this.links[slot - this.users];
     const times = link?.timesOf(index) ?? {
-      startMs: this.#timelines[slot]!.startOf(index),
+      startMs: this.#timelineOf(slot).startOf(index),
       endMs: this.#endOf(slot, index),
     };
     const tunnel = this.tunnelOf(slot);
@@ -215,7 +228,17 @@ export class World {
   /** End of a user's session, exclusive. */
   #endOf(slot: number, index: number): number {
     const cut = this.#cutAt.size > 0 ? this.#cutAt.get(keyOf({ slot, index })) : undefined;
-    return cut ?? this.#timelines[slot]!.endOf(index);
+    return cut ?? this.#timelineOf(slot).endOf(index);
+  }
+
+  /** Of a user. Drawn again when it is wanted, which is when a session ends: 50,000 of them would take 8 MB. */
+  #timelineOf(slot: number): Timeline {
+    const { seed, scenario } = this;
+    // Both users of a pair have one period: handleIndex relies on it.
+    const dice = new Dice(hash(seed, STREAM.period, slot >> 1, 0));
+    const periodMs = Math.floor(dice.logBetween(scenario.periodMs[0], scenario.periodMs[1]));
+    const phaseMs = Math.floor(fraction(seed, STREAM.phase, slot, 0) * scenario.spread * periodMs);
+    return new Timeline(seed, slot, { periodMs, phaseMs, jitter: scenario.jitter, online: scenario.online });
   }
 
   /** Every slot has a port of its own, so that no two sessions ever want the same one. */
@@ -237,14 +260,6 @@ export class World {
     });
     return blocks;
   }
-}
-
-function userTimeline(scenario: Scenario, seed: number, slot: number): Timeline {
-  // Both users of a pair have one period: handleIndex relies on it.
-  const dice = new Dice(hash(seed, STREAM.period, slot >> 1, 0));
-  const periodMs = Math.floor(dice.logBetween(scenario.periodMs[0], scenario.periodMs[1]));
-  const phaseMs = Math.floor(fraction(seed, STREAM.phase, slot, 0) * scenario.spread * periodMs);
-  return new Timeline(seed, slot, { periodMs, phaseMs, jitter: scenario.jitter, online: scenario.online });
 }
 
 /**
