@@ -4,7 +4,6 @@ import { fileURLToPath } from 'node:url';
 import { BadRequestBody, parseJsonBody } from './admin/hooks/json.ts';
 import { alertmanagerBody, grafanaBody } from './admin/hooks/alerts.ts';
 import type { AdminService } from './admin/service.ts';
-import { openAdminService } from './admin/service.ts';
 import { enumerate } from './collector/enumerate.ts';
 import { Poller } from './collector/poller.ts';
 import { parseDurationMs } from './config/duration.ts';
@@ -294,6 +293,8 @@ class Admin {
     const { options, poller, actor, clock, logger } = this.#parts;
     const metrics = this.#metrics;
     warnOfTheUseless(options, logger);
+    // An exporter without actions need not hold the code of them in memory.
+    const { openAdminService } = await import('./admin/service.ts');
     this.#service = await openAdminService({
       config: options.admin,
       folder: options.storage.path,

@@ -8,7 +8,7 @@ export type Sliced<T> = Generator<undefined, T, undefined>;
 export const ROWS_PER_SLICE = 512;
 
 /** Others wait for so long at the most. */
-const TURN_MS = 6;
+const TURN_MS = 3;
 
 export function atOnce<T>(work: Sliced<T>): T {
   for (;;) {
