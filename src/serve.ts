@@ -1,4 +1,5 @@
 /** The composition root: the only file that wires the rooms of the exporter together. */
+import { hostname } from 'node:os';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BadRequestBody, parseJsonBody } from './admin/hooks/json.ts';
@@ -12,9 +13,12 @@ import { refuseExposedAdmin } from './config/schema.ts';
 import type { Options } from './config/options.ts';
 import { packageVersion } from './config/version.ts';
 import { connectionObjects, interfaceObjects, statusObject } from './metrics/api-data.ts';
+import type { OtlpPlan } from './config/otlp.ts';
+import { otlpPlan } from './config/otlp.ts';
 import { CATALOGUE } from './metrics/catalogue.ts';
 import { CONTENT_TYPES, PageEncoder, toOpenMetrics } from './metrics/exposition.ts';
 import type { AdminMetrics } from './metrics/admin-metrics.ts';
+import type { MetricProducer, Telemetry } from './metrics/otlp/telemetry.ts';
 import type { View } from './metrics/labels.ts';
 import { cleanText, shownInterfaceNames, ViewMaker } from './metrics/labels.ts';
 import { SelfMetrics } from './metrics/self.ts';
@@ -22,6 +26,7 @@ import type { Privacy } from './metrics/privacy.ts';
 import type { Actor } from './model/actions.ts';
 import type { SourceReader } from './model/frames.ts';
 import type { Logger } from './model/logger.ts';
+import type { Tracing } from './model/tracing.ts';
 import { inSlices } from './model/slices.ts';
 import type { Snapshot } from './model/snapshot.ts';
 import { forkHost, HostClient } from './native/client.ts';
@@ -50,6 +55,9 @@ const USER_LIMIT = 5000;
 
 /** An action is decided on what was read within this time, so that the answer comes within the server's own deadline. */
 const FRESH_WITHIN_MS = 8_000;
+/** What is left to send must not keep the exporter from ending. */
+const TELEMETRY_END_MS = 1_000;
+
 /** What was read longer ago is read again before an action is decided on. */
 const FRESH_MS = 1_000;
 
@@ -58,15 +66,20 @@ export async function serve(options: Options): Promise<void> {
   const config = await hostConfig(options.rras, process.platform);
   const version = packageVersion();
   const clock = systemClock;
-  const logger = createLogger(options.log, clock);
+  const log = createLogger(options.log, clock);
+  const plan = otlpPlan(process.env, options.otlp);
   const simulated = config.backend === 'simulator';
-  const shutdown = installShutdown(process, clock, logger);
   const self = new SelfMetrics({
     version,
     simulated,
     startedAtSeconds: clock.wallSeconds(),
     process: options.web.exporterMetrics,
   });
+  /** Made below; before the first export. */
+  let producer: MetricProducer | undefined;
+  const telemetry = await openTelemetry({ plan, version, log, self, producer: () => producer });
+  const logger = telemetry?.exported(log) ?? log;
+  const shutdown = installShutdown(process, clock, logger);
   logger.info('starting rras-exporter', {
     version,
     nodeVersion: process.version,
@@ -112,6 +125,7 @@ export async function serve(options: Options): Promise<void> {
     userLimit: options.collector.users ? USER_LIMIT : 0,
     onRead: (source, report) => self.countRead(source, report),
     onWraps: (wraps, ambiguous) => self.countWraps(wraps, ambiguous),
+    ...(telemetry && { tracing: telemetry.tracing }),
   });
   /** Views and pages are made in slices, and what is kept from one to the next is for one at a time. */
   const inTurn = queue();
@@ -135,12 +149,32 @@ export async function serve(options: Options): Promise<void> {
     },
     clock,
   );
+  if (plan.metrics) {
+    const { CatalogueProducer } = await import('./metrics/otlp/producer.ts');
+    producer = new CatalogueProducer({
+      view: () => inTurn(() => inSlices(views.viewing(poller.snapshot(), clock.monotonicMs()), clock)),
+      own: () => self.families(),
+      connections: options.otlp.connections,
+      startedAtSeconds: clock.wallSeconds(),
+      version,
+      clock,
+    });
+  }
   /** Sorting thousands of connections anew for each page of the API would hold up everybody else. */
   let listed: { shown: View['shown']; connections: ReturnType<typeof connectionObjects> } | undefined;
   const view = (): Promise<View> =>
     inTurn(() => inSlices(views.peeking(poller.snapshot(), clock.monotonicMs()), clock));
   const admin = options.web.enableAdminApi
-    ? new Admin({ options, poller, actor: countingActor(reader, self), clock, logger, self, views })
+    ? new Admin({
+        options,
+        poller,
+        actor: countingActor(reader, self),
+        clock,
+        logger,
+        self,
+        views,
+        tracing: telemetry?.tracing,
+      })
     : undefined;
   const app = createApp({
     telemetryPath: options.web.telemetryPath,
@@ -192,6 +226,8 @@ export async function serve(options: Options): Promise<void> {
     shutdown.add({ name: 'actions', close: () => admin.close() });
   }
   shutdown.add({ name: 'native host', close: stopReader, force: stopReader });
+  if (telemetry)
+    shutdown.add({ name: 'telemetry', close: () => telemetry.shutdown(), withinMs: TELEMETRY_END_MS });
   if (simulated)
     logger.warn('the server is simulated: none of its data is real', { scenario: config.scenario });
   if (config.backend === 'replay') {
@@ -227,6 +263,33 @@ function choosePrivacy(options: Options, authenticated: boolean, logger: Logger)
   return { users, addresses, key: readOrMakeSecret(options.storage.path, PSEUDONYM_KEY) };
 }
 
+interface TelemetryParts {
+  readonly plan: OtlpPlan;
+  readonly version: string;
+  readonly log: Logger;
+  readonly self: SelfMetrics;
+  readonly producer: () => MetricProducer | undefined;
+}
+
+/** Nothing of OpenTelemetry is even loaded unless it is asked for. */
+async function openTelemetry(parts: TelemetryParts): Promise<Telemetry | undefined> {
+  const { plan, version, log, self, producer } = parts;
+  const signals = Object.keys(plan);
+  if (signals.length === 0) return undefined;
+  const { NO_METRICS, startTelemetry } = await import('./metrics/otlp/telemetry.ts');
+  const telemetry = startTelemetry({
+    plan,
+    version,
+    hostName: hostname(),
+    producer: { collect: (options) => producer()?.collect(options) ?? Promise.resolve(NO_METRICS) },
+    logger: log,
+    clock: systemClock,
+    count: self.otlp(signals),
+  });
+  log.info('OTLP export is on', { signals: signals.join(',') });
+  return telemetry;
+}
+
 /** Runs one job after the other. */
 function queue(): <T>(job: () => Promise<T>) => Promise<T> {
   let last: Promise<unknown> = Promise.resolve();
@@ -256,6 +319,7 @@ interface AdminParts {
   readonly logger: Logger;
   readonly self: SelfMetrics;
   readonly views: ViewMaker;
+  readonly tracing: Tracing | undefined;
 }
 
 /** The guarded actions: wired before the listeners are bound, opened after. */
@@ -290,7 +354,7 @@ class Admin {
 
   /** An audit log that cannot be used keeps all actions from running, and nothing else. */
   async open(): Promise<void> {
-    const { options, poller, actor, clock, logger } = this.#parts;
+    const { options, poller, actor, clock, logger, tracing } = this.#parts;
     const metrics = this.#metrics;
     warnOfTheUseless(options, logger);
     // An exporter without actions need not hold the code of them in memory.
@@ -304,6 +368,7 @@ class Admin {
       nameOfCode,
       clock,
       logger,
+      ...(tracing && { tracing }),
       events: {
         onStarted: (action) => metrics.countStarted(action),
         onEnded: (action, succeeded, seconds) => {

@@ -20,6 +20,7 @@ import type {
 import type { Clock } from '../model/clock.ts';
 import type { Logger } from '../model/logger.ts';
 import type { Connection, InterfaceStatus, Snapshot } from '../model/snapshot.ts';
+import type { Span, TraceParent, Tracing } from '../model/tracing.ts';
 import type { ActionLog, AuditEntry } from './audit-log.ts';
 import type { Verdict } from './guards.ts';
 import { judge } from './guards.ts';
@@ -41,6 +42,8 @@ export interface Order {
   readonly cooldownMs?: number | undefined;
   readonly cooldownMaxMs?: number | undefined;
   readonly alert?: ActionAlert & { readonly attemptKey: string };
+  /** Of the trace of the request, or of the delivery of the alert. */
+  readonly traceparent?: TraceParent | undefined;
   readonly idempotency?: { readonly key: string; readonly body: string };
 }
 
@@ -53,6 +56,7 @@ export interface ActionsOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly nameOfCode: (code: number) => string | undefined;
+  readonly tracing: Tracing;
   readonly onStarted: (action: ActionName) => void;
   /** An action has ended, and what it changed is to be read. */
   readonly onEnded: (action: ActionName, succeeded: boolean, seconds: number) => void;
@@ -296,7 +300,22 @@ export class Actions {
   }
 
   /** Never rejects. */
-  async #run(actionId: string, order: Order, found: Found, key: string): Promise<void> {
+  #run(actionId: string, order: Order, found: Found, key: string): Promise<void> {
+    const { alert, traceparent } = order;
+    // An alert comes with others, and may have waited: it is the cause, and its delivery not the whole.
+    const whose = alert ? { cause: traceparent } : { parent: traceparent };
+    const attributes = {
+      'rras.action': order.action,
+      'rras.action.id': actionId,
+      'rras.action.route': order.route,
+      ...(alert && { 'rras.alert.rule': alert.rule, 'rras.alert.fingerprint': alert.fingerprint }),
+    };
+    return this.#options.tracing.run(`rras.${order.action}`, { ...whose, attributes }, (span) =>
+      this.#runTraced(actionId, order, found, key, span),
+    );
+  }
+
+  async #runTraced(actionId: string, order: Order, found: Found, key: string, span: Span): Promise<void> {
     const { clock, logger, onStarted, onEnded } = this.#options;
     const start = clock.monotonicMs();
     onStarted(order.action);
@@ -311,6 +330,9 @@ export class Actions {
         message: 'a defect of the exporter: look at the server to know whether it was carried out',
       };
     }
+    span.set({ 'rras.action.result': end.result, 'rras.action.state': end.state });
+    if (end.code !== undefined && end.code !== null) span.set({ 'rras.code': end.code });
+    if (end.state !== 'succeeded') span.fail(end.message);
     const seconds = Math.round(clock.monotonicMs() - start) / 1000;
     await this.#conclude(actionId, { ...end, seconds });
     this.#release(actionId, key);

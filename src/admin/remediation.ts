@@ -153,7 +153,7 @@ export class Remediation {
 
   async #decideOne(
     alert: Alert,
-    { truncated }: Delivery,
+    { truncated, traceparent }: Delivery,
     caller: Grant,
     route: string,
     snapshot: Snapshot,
@@ -211,6 +211,7 @@ export class Remediation {
       cooldownMs: rule.cooldownMs,
       cooldownMaxMs: rule.cooldownMaxMs,
       alert: { rule: rule.name, fingerprint, startsAt: alert.startsAt, attemptKey: key },
+      traceparent,
     };
     const answer = await this.#ask(key, order, snapshot);
     if (answer.crowded === true && this.#queue.size < QUEUE_LIMIT) {

@@ -18,6 +18,8 @@ import type {
 import type { Clock } from '../model/clock.ts';
 import type { Logger } from '../model/logger.ts';
 import type { Snapshot } from '../model/snapshot.ts';
+import type { TraceParent, Tracing } from '../model/tracing.ts';
+import { noTracing } from '../model/tracing.ts';
 import { Access, covers, hasRight } from './access.ts';
 import type { Order } from './actions.ts';
 import { Actions, isFinal } from './actions.ts';
@@ -53,6 +55,8 @@ export interface AdminServiceOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly events: AdminEvents;
+  /** Absent: no traces. */
+  readonly tracing?: Tracing;
   readonly disk?: AuditDisk;
 }
 
@@ -115,6 +119,7 @@ export class AdminService {
       clock,
       logger,
       nameOfCode,
+      tracing: this.#options.tracing ?? noTracing,
       onStarted: events.onStarted,
       onAuditFailure: events.onAuditFailure,
       onEnded: events.onEnded,
@@ -314,11 +319,11 @@ export class AdminService {
   }
 
   /** A notification as it came. @throws BadRequestBody if it is none of that source. */
-  hook(caller: Grant, source: AlertSource, body: unknown): Promise<HookAnswer> {
+  hook(caller: Grant, source: AlertSource, body: unknown, traceparent?: TraceParent): Promise<HookAnswer> {
     // One after the other, and others have their turn in between: a large one takes some time to be read.
     const answer = this.#lastHook
       .then(() => this.#options.clock.sleep(0))
-      .then(() => this.alerts(caller, toDelivery(source, body), source));
+      .then(() => this.alerts(caller, { ...toDelivery(source, body), traceparent }, source));
     this.#lastHook = answer.catch(() => undefined);
     return answer;
   }

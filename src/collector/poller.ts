@@ -17,6 +17,8 @@ import type {
   UserAccount,
 } from '../model/snapshot.ts';
 import { inSlices } from '../model/slices.ts';
+import type { Span, Tracing } from '../model/tracing.ts';
+import { noTracing } from '../model/tracing.ts';
 import type { Source } from '../model/words.ts';
 import { SOURCES, TUNNELS } from '../model/words.ts';
 import { InterfaceTable } from './interfaces.ts';
@@ -39,6 +41,8 @@ export interface PollerOptions {
   readonly onRead: (source: Source, report: ReadReport) => void;
   /** Told, after a poll, how often counters wrapped in it and how many deltas may hide another wrap. */
   readonly onWraps: (wraps: number, ambiguous: number) => void;
+  /** Absent: no traces. */
+  readonly tracing?: Tracing;
 }
 
 /** The background poll comes at least this often. */
@@ -140,7 +144,8 @@ export class Poller {
       const poked = this.#poked;
       const intervalMs = poked ? POKED_INTERVAL_MS : this.#intervalMs();
       const waitMs = this.#polledAtMs + intervalMs - clock.monotonicMs();
-      if (waitMs > 0) await this.#sleep(waitMs, signal);
+      // In the middle of a poll nobody knows how fast the counters are.
+      if (!this.#inFlight && waitMs > 0) await this.#sleep(waitMs, signal);
       else await this.#join();
     }
   }
@@ -169,7 +174,9 @@ export class Poller {
 
   /** The poll under way, or a new one. Never rejects. */
   #join(): Promise<void> {
-    return (this.#inFlight ??= this.#poll()
+    const { tracing = noTracing } = this.#options;
+    return (this.#inFlight ??= tracing
+      .run('rras.poll', {}, (span) => this.#poll(span))
       .catch((error: unknown) => this.#giveUp(error))
       .finally(() => {
         this.#inFlight = undefined;
@@ -207,7 +214,7 @@ export class Poller {
     };
   }
 
-  async #poll(): Promise<void> {
+  async #poll(span: Span): Promise<void> {
     this.#poked = false;
     const outcomes = new Map<Source, ReadOutcome>();
     let stopped = false;
@@ -215,7 +222,7 @@ export class Poller {
     for (const source of this.#sources.keys()) {
       // A stopped service has nothing to enumerate, and who may not see the service may not see its parts.
       if (stopped || denied) break;
-      const outcome = await this.#read(source);
+      const outcome = await this.#read(source, span);
       outcomes.set(source, outcome);
       if (outcome.status === 'stopped') stopped = true;
       if (outcome.status === 'ok' && outcome.frame.source === 'server' && !outcome.frame.running)
@@ -226,9 +233,15 @@ export class Poller {
       if (outcome.failure.kind === 'host_down') break;
     }
     await this.#apply(outcomes, stopped, denied);
+    span.set({
+      'rras.generation': this.#generation,
+      'rras.connections': this.#connections?.connections.length ?? 0,
+    });
+    const failed = [...outcomes].flatMap(([source, { status }]) => (status === 'failed' ? [source] : []));
+    if (failed.length > 0) span.fail(`not read: ${failed.join(', ')}`);
   }
 
-  async #read<S extends Source>(source: S): Promise<ReadOutcome<FrameOf<S>>> {
+  async #read<S extends Source>(source: S, poll: Span): Promise<ReadOutcome<FrameOf<S>>> {
     const { clock, reader, onRead } = this.#options;
     const state = this.#sources.get(source)!;
     if (clock.monotonicMs() < state.deniedUntilMs) {
@@ -236,7 +249,9 @@ export class Poller {
       const seconds = state.status.durationSeconds ?? 0;
       return { status: 'failed', failure, report: { calls: [], pages: 0, anomalies: {}, seconds } };
     }
+    const startMs = clock.monotonicMs();
     const outcome = await reader.read(source);
+    trace(poll, source, startMs, clock.monotonicMs(), outcome);
     this.#answeredAt.set(source, { monotonicMs: clock.monotonicMs(), wallSeconds: clock.wallSeconds() });
     if (outcome.status === 'failed' && outcome.failure.kind === 'permission') {
       state.deniedUntilMs = clock.monotonicMs() + DENIED_FOR_MS;
@@ -380,4 +395,34 @@ function frameOf<S extends Source>(
 ): FrameOf<S> | undefined {
   const outcome = outcomes.get(source);
   return outcome?.status === 'ok' ? (outcome.frame as FrameOf<S>) : undefined;
+}
+
+/** NO_ERROR, and ERROR_MORE_DATA of an enumeration that goes on. */
+const GOOD_CODES: ReadonlySet<number> = new Set([0, 234]);
+
+/** A part for the read of a source, and one in it for each native call. */
+function trace(poll: Span, source: Source, startMs: number, endMs: number, outcome: ReadOutcome): void {
+  const { report } = outcome;
+  const failure = outcome.status === 'failed' ? outcome.failure : undefined;
+  const read = poll.part('rras.read', startMs, endMs, {
+    attributes: {
+      'rras.source': source,
+      'rras.status': outcome.status,
+      'rras.pages': report.pages,
+      ...(failure?.function !== undefined && { 'rras.function': failure.function }),
+      ...(failure?.code !== undefined && { 'rras.code': failure.code }),
+    },
+    failure: failure?.message,
+  });
+  for (const { function: name, code, seconds, atSeconds, entries } of report.calls) {
+    const callMs = startMs + atSeconds * 1000;
+    read.part(name, callMs, callMs + seconds * 1000, {
+      attributes: {
+        'rras.function': name,
+        'rras.code': code,
+        ...(entries !== undefined && { 'rras.entries': entries }),
+      },
+      failure: GOOD_CODES.has(code) ? undefined : `${name} returned ${code}`,
+    });
+  }
 }

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { adminSection, checkBoth, hooksSection } from './admin-schema.ts';
 import { OPTIONS, type OptionRow } from './options.ts';
+import { otlpSection } from './otlp.ts';
 import { expectation, hintForChoice, LISTEN_ADDRESS, schemaOf } from './schema.ts';
 import { list, optional, section, setting } from './setting.ts';
 import { closest } from './suggestion.ts';
@@ -14,10 +15,17 @@ const ROWS = (OPTIONS as readonly OptionRow[]).flatMap((row) =>
   row.configKey === null ? [] : [{ row, path: row.configKey.split('.') }],
 );
 
-const KEYS = [...ROWS.map(({ path }) => path.join('.')), 'admin.tokens', 'admin.guards', 'hooks.rules'];
+const KEYS = [
+  ...ROWS.map(({ path }) => path.join('.')),
+  'admin.tokens',
+  'admin.guards',
+  'hooks.rules',
+  'otlp.enabled',
+  'otlp.connections',
+];
 
 export const fileSchema = section(
-  { ...optionSections(ROWS), admin: adminSection, hooks: hooksSection },
+  { ...optionSections(ROWS), admin: adminSection, hooks: hooksSection, otlp: otlpSection },
   ({ admin, hooks }, report) => checkBoth(admin, hooks, report),
 );
 

@@ -47,7 +47,7 @@ export function readConfigFile(path: string, on: Surroundings): FileSettings {
     const hint = first.siblings === undefined ? first.hint : hintForKey(first.path, first.siblings);
     throw file.error(first.path, first.message, hint, first.at);
   }
-  const { admin, hooks } = result.data;
+  const { admin, hooks, otlp } = result.data;
   const folder = dirname(path);
   const secret =
     hooks.grafana === undefined ? null : readSecret(resolve(folder, hooks.grafana.secretFile), file, on);
@@ -59,6 +59,7 @@ export function readConfigFile(path: string, on: Surroundings): FileSettings {
   return {
     values,
     admin: toAdminConfig(admin, hooks, secret),
+    otlp,
     locate: (key) => file.locate(key.split('.')),
   };
 }

@@ -3,6 +3,7 @@
  * nothing yet must not stand here: an accepted flag is a promise.
  */
 import type { AdminConfig } from '../model/admin.ts';
+import type { OtlpConfig } from './otlp.ts';
 import { SOURCES, type Source } from '../model/words.ts';
 import type { ListenAddress } from './listen-address.ts';
 
@@ -54,7 +55,7 @@ export interface Counted {
   readonly of: string;
 }
 
-/** As in "large:N for N connections (1 to 1000000)". */
+/** As in "large:N for N connections (1 to 200000)". */
 export function countedForm({ choices, max, of }: Counted): string {
   return `${choices.map((choice) => `${choice}:N`).join(', ')} for N ${of} (1 to ${max})`;
 }
@@ -146,7 +147,7 @@ export const OPTIONS = [
     kind: 'enum',
     choices: SCENARIOS,
     implied: 'office',
-    counted: { choices: COUNTED_SCENARIOS, max: 1_000_000, of: 'connections' },
+    counted: { choices: COUNTED_SCENARIOS, max: 200_000, of: 'connections' },
     default: null,
     unset: 'a real server is read',
     placeholder: 'SCENARIO',
@@ -441,9 +442,11 @@ export interface Options {
   };
   /** Of the configuration file only: it has no flags. */
   readonly admin: AdminConfig;
+  /** Likewise. */
+  readonly otlp: OtlpConfig;
 }
 
-export function nest(flat: FlatOptions, admin: AdminConfig): Options {
+export function nest(flat: FlatOptions, admin: AdminConfig, otlp: OtlpConfig): Options {
   return {
     configFile: flat['config.file'],
     rras: { server: flat['rras.server'], simulate: flat['rras.simulate'], replay: flat['rras.replay'] },
@@ -473,5 +476,6 @@ export function nest(flat: FlatOptions, admin: AdminConfig): Options {
     },
     log: { level: flat['log.level'], format: flat['log.format'] },
     admin,
+    otlp,
   };
 }

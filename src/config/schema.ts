@@ -18,6 +18,7 @@ import {
   type Options,
   type Surroundings,
 } from './options.ts';
+import { type OtlpConfig, otlpSection } from './otlp.ts';
 import { closest } from './suggestion.ts';
 
 /** Paths that the exporter serves itself. */
@@ -62,6 +63,7 @@ export interface FileSettings {
   /** By flag. */
   readonly values: ReadonlyMap<string, unknown>;
   readonly admin: AdminConfig;
+  readonly otlp: OtlpConfig;
   /** `FILE:LINE:COLUMN` of a key. */
   readonly locate: (configKey: string) => string;
 }
@@ -143,7 +145,11 @@ export function toOptions(given: Given, on: Surroundings, file: FileSettings | n
     OPTIONS.map((row: OptionRow) => [row.flag, fromFile.get(row.flag) ?? fromText(row, given, on)]),
   );
   // The table gives both this type and the schemas; TypeScript cannot follow it through Object.fromEntries.
-  const options = nest(flat as FlatOptions, file?.admin ?? defaultAdminConfig());
+  const options = nest(
+    flat as FlatOptions,
+    file?.admin ?? defaultAdminConfig(),
+    file?.otlp ?? otlpSection.parse({}),
+  );
   checkTogether(options, new Speaker(file, fromFile));
   return deepFreeze(options);
 }

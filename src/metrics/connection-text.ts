@@ -24,7 +24,10 @@ const GROUP_END = '000';
 /** Ids need not be random: then blocks and groups end here. */
 const MOST_ROWS = 1024;
 const MOST_BLOCKS = 32;
-/** How far the search goes for a connection's row in the last page: so many may have gone between two neighbours. */
+/**
+ * How far the search goes for a connection's row in the last page: if more than so many neighbours have gone at once, the
+ * lines of those behind them are written anew.
+ */
 const LOOK_AHEAD = 64;
 const MOST_SPARE_PER_BLOCK = 16;
 const MOST_SPARE_SHARE = 1.5;
@@ -132,7 +135,9 @@ class ChunkMemory {
   /** Lets go of what no page of so many bytes will need. */
   trim(pageBytes: number): void {
     let kept = 0;
-    this.#spare = this.#spare.toReversed().filter(({ length }) => (kept += length) <= pageBytes / 2);
+    // The newest last.
+    const first = this.#spare.findLastIndex(({ length }) => (kept += length) > pageBytes / 2);
+    this.#spare.splice(0, first + 1);
   }
 }
 
@@ -159,7 +164,7 @@ interface Writing {
 export class ConnectionTexts {
   readonly #writings = new Map<string, Writing>();
   readonly #scratch = new Scratch();
-  readonly #memory = new ChunkMemory();
+  #memory = new ChunkMemory();
   /** Of the last page, by family. */
   readonly #chunks = new Map<string, readonly Buffer[]>();
   readonly #createdSeconds: number | undefined;
@@ -195,7 +200,7 @@ export class ConnectionTexts {
     const chunks: Buffer[] = [];
     for (const group of this.#groups) {
       for (const blocks of writing.apart ? group.map((block) => [block]) : [group]) {
-        const chunk = unchanged(blocks, writing, columns) ?? this.#write(blocks, writing, columns);
+        const chunk = unchanged(blocks, writing, columns) ?? (yield* this.#write(blocks, writing, columns));
         if (chunk.length > 0) chunks.push(chunk);
         yield;
       }
@@ -205,6 +210,16 @@ export class ConnectionTexts {
     for (const chunk of this.#chunks.get(family.name) ?? []) if (!kept.has(chunk)) this.#memory.free(chunk);
     this.#chunks.set(family.name, chunks);
     return chunks;
+  }
+
+  /** Forgets every text: a page that was not completed leaves them in disorder. */
+  reset(): void {
+    this.#arranged = [];
+    this.#groups = [];
+    this.#gone = [];
+    this.#chunks.clear();
+    this.#spare.clear();
+    this.#memory = new ChunkMemory();
   }
 
   /** The page is complete: what the last one had is held no longer. */
@@ -242,11 +257,11 @@ export class ConnectionTexts {
   }
 
   /** Writes a group of blocks into a new chunk. */
-  #write(
+  *#write(
     group: readonly Block[],
     { position, series, copied }: Writing,
     columns: readonly (ArrayLike<number> | undefined)[],
-  ): Buffer {
+  ): Sliced<Buffer> {
     const scratch = this.#scratch;
     scratch.at = 0;
     const starts: number[] = [];
@@ -281,6 +296,7 @@ export class ConnectionTexts {
           writeRun(text, block, run, s, series[s]!, column, start, scratch);
         }
       }
+      yield;
     }
     const chunk = scratch.take(this.#memory);
     group.forEach((block, i) => {

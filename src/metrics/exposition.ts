@@ -143,11 +143,17 @@ export class PageEncoder {
   /** `encode` in slices. One page at a time, also of encoders that share. */
   *encoding(view: View): Sliced<Buffer[]> {
     const out = new ChunkWriter();
-    for (const write of this.#writers) {
-      yield* write(view, out);
-      yield;
+    let complete = false;
+    try {
+      for (const write of this.#writers) {
+        yield* write(view, out);
+        yield;
+      }
+      this.#connections.finishPage();
+      complete = true;
+    } finally {
+      if (!complete) this.#connections.reset();
     }
-    this.#connections.finishPage();
     return out.finish();
   }
 }

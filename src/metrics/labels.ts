@@ -136,6 +136,8 @@ export class ViewMaker {
   readonly #privacy: Privacy;
   /** By the connection's place. */
   #known: (Known | undefined)[] = [];
+  /** How many are in it. */
+  #knownCount = 0;
   /** A number for each user, by domain and name. */
   #userNumbers = new Map<string, Map<string, number>>();
   #users = 0;
@@ -231,7 +233,23 @@ export class ViewMaker {
     const { tunnel, role, identity } = connection;
     const cell = TUNNELS.indexOf(tunnel) * ROLES.length + ROLES.indexOf(role);
     const user = identity.user === '' ? NOBODY : this.#userNumber(identity.domain, identity.user);
-    return (this.#known[connection.place] = { of: connection, cell, user, visible: undefined });
+    if (known === undefined) this.#knownCount += 1;
+    const visible = undefined;
+    return (this.#known[connection.place] = { of: connection, cell, user, visible });
+  }
+
+  /** What is kept of connections and users that are gone must not pile up. */
+  #forgetGone(table: ConnectionTable): void {
+    const before = this.#known;
+    this.#known = [];
+    this.#knownCount = 0;
+    this.#userNumbers = new Map<string, Map<string, number>>();
+    this.#users = 0;
+    for (const connection of table.connections) {
+      const visible = before[connection.place]?.of === connection && before[connection.place]?.visible;
+      const known = this.#know(connection);
+      if (visible) known.visible = visible;
+    }
   }
 
   #userNumber(domain: string, user: string): number {
@@ -244,12 +262,9 @@ export class ViewMaker {
 
   *#aggregate(table: ConnectionTable): Sliced<Aggregates> {
     const count = table.connections.length;
-    // What is kept of connections and users that are gone must not pile up.
-    if (Math.max(this.#known.length, this.#users) > KEPT_PER_CONNECTION * count + ALWAYS_KEPT) {
-      this.#known = [];
-      this.#userNumbers = new Map<string, Map<string, number>>();
-      this.#users = 0;
-    }
+    // Users come anew also where no place does.
+    if (Math.max(this.#knownCount, this.#users) > KEPT_PER_CONNECTION * count + ALWAYS_KEPT)
+      this.#forgetGone(table);
     const connections = new Uint32Array(TUNNELS.length * ROLES.length);
     const dormant = new Uint32Array(connections.length);
     const auth = new Map<string, number>();

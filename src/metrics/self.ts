@@ -15,6 +15,22 @@ const MISNAMED = [
 /** NO_ERROR, ERROR_MORE_DATA, PENDING. */
 const SUCCESSES: ReadonlySet<number> = new Set([0, 234, 600]);
 
+/** One of the exporter's own families as data. */
+export interface OwnFamily {
+  readonly name: string;
+  readonly type: 'gauge' | 'counter' | 'histogram';
+  readonly help: string;
+  /** Empty for a histogram. */
+  readonly samples: readonly { readonly labels: Readonly<Record<string, string>>; readonly value: number }[];
+  /** Counts per bucket, not cumulated, the one without a bound last. */
+  readonly histograms: readonly {
+    readonly labels: Readonly<Record<string, string>>;
+    readonly bounds: readonly number[];
+    readonly counts: readonly number[];
+    readonly sum: number;
+  }[];
+}
+
 export interface SelfMetricsOptions {
   readonly version: string;
   /** Data is made up: shown, so that nobody takes it for a real server. */
@@ -144,6 +160,35 @@ export class SelfMetrics {
     this.#restarts.inc({ reason });
   }
 
+  /** Also how exports over OTLP end, of these signals from now on. */
+  otlp(signals: readonly string[]): (signal: string, result: string) => void {
+    const exports = new Counter({
+      name: 'rras_exporter_otlp_exports_total',
+      help: 'Requests to the OTLP receiver by how they ended: success, partial (it refused a part) or failure.',
+      labelNames: ['signal', 'result'],
+      registers: [this.#registry],
+    });
+    for (const signal of signals)
+      for (const result of ['success', 'partial', 'failure']) exports.inc({ signal, result }, 0);
+    return (signal, result) => exports.inc({ signal, result });
+  }
+
+  /** The families of the exporter, without those of its process, for which other conventions hold elsewhere. */
+  async families(): Promise<readonly OwnFamily[]> {
+    const own = this.#registry.getMetricsAsArray().filter(({ name }) => name.startsWith('rras_'));
+    const read = await Promise.allSettled(
+      own.map(async ({ name }) => this.#registry.getSingleMetric(name)!.get()),
+    );
+    return read.flatMap((result): OwnFamily[] => {
+      if (result.status === 'rejected') return [];
+      const { name, help, type, values } = result.value as unknown as PromClientFamily;
+      if (type === 'histogram')
+        return [{ name, type, help, samples: [], histograms: histogramsOf(name, values) }];
+      const samples = values.map(({ labels, value }) => ({ labels: textsOf(labels), value }));
+      return [{ name, type, help, samples, histograms: [] }];
+    });
+  }
+
   /** Name, type, help and labels of each of the exporter's own families. */
   async describe(): Promise<
     readonly { name: string; type: string; help: string; labels: readonly string[] }[]
@@ -171,4 +216,41 @@ export class SelfMetrics {
     // prom-client's spelling of NaN is not the format's.
     return `${texts.join('\n')}\n`.replaceAll(/ Nan$/gm, ' NaN');
   }
+}
+
+interface PromClientValue {
+  readonly labels: Readonly<Record<string, string | number>>;
+  readonly value: number;
+  /** Of the samples of a histogram. */
+  readonly metricName?: string;
+}
+
+interface PromClientFamily {
+  readonly name: string;
+  readonly help: string;
+  readonly type: OwnFamily['type'];
+  readonly values: readonly PromClientValue[];
+}
+
+const textsOf = (labels: PromClientValue['labels']): Record<string, string> =>
+  Object.fromEntries(Object.entries(labels).map(([name, value]) => [name, String(value)]));
+
+function histogramsOf(name: string, values: readonly PromClientValue[]): OwnFamily['histograms'] {
+  const found = new Map<
+    string,
+    { labels: Record<string, string>; buckets: [number, number][]; sum: number }
+  >();
+  for (const { labels, value, metricName } of values) {
+    const { le, ...rest } = textsOf(labels);
+    const key = JSON.stringify(Object.entries(rest).sort());
+    let one = found.get(key);
+    if (!one) found.set(key, (one = { labels: rest, buckets: [], sum: 0 }));
+    if (metricName === `${name}_bucket`) one.buckets.push([le === '+Inf' ? Infinity : Number(le), value]);
+    else if (metricName === `${name}_sum`) one.sum = value;
+  }
+  return [...found.values()].map(({ labels, buckets, sum }) => {
+    const sorted = buckets.toSorted(([a], [b]) => a - b);
+    const counts = sorted.map(([, cumulated], i) => cumulated - (sorted[i - 1]?.[1] ?? 0));
+    return { labels, bounds: sorted.map(([bound]) => bound).filter(Number.isFinite), counts, sum };
+  });
 }

@@ -82,11 +82,12 @@ export class ShownConnections {
       for (let row = 0; row < count; row += 1) rows[row] = row;
       return { rows, counters: columns, other: undefined };
     }
-    const fade = Math.exp(-(monotonicMs - this.#lastMs) / WINDOW_MS);
+    const lastLookMs = this.#lastMs;
+    const fade = Math.exp(-(monotonicMs - lastLookMs) / WINDOW_MS);
     this.#lastMs = monotonicMs;
     const scores = new Float64Array(count);
     for (let row = 0; row < count; row += 1) {
-      const place = this.#track(table.connections[row]!, monotonicMs);
+      const place = this.#track(table.connections[row]!, monotonicMs, lastLookMs);
       scores[row] = this.#rescore(place, columns, row, fade);
       if (row % ROWS_PER_SLICE === 0) yield;
     }
@@ -116,16 +117,16 @@ export class ShownConnections {
     if (this.#looked) this.#shownSums = grand.slice();
     this.#lastMs = nowMs;
     table.connections.forEach((connection, row) => {
-      const place = this.#track(connection, nowMs);
+      const place = this.#track(connection, nowMs, nowMs);
       this.#flags[place] = this.#looked ? SHOWN | EVER_SHOWN : 0;
       for (let c = 0; c < N; c += 1) this.#values[place * N + c] = columns[c]![row]!;
     });
   }
 
-  /** The connection's place, cleared if it was another's or if the connection was away for long. */
-  #track({ id, place }: Connection, nowMs: number): number {
+  /** The connection's place, cleared if it was another's or if earlier looks had not found the connection for long. */
+  #track({ id, place }: Connection, nowMs: number, lastLookMs: number): number {
     if (place >= this.#flags.length) this.#grow(place + 1);
-    if (this.#ids[place] !== id || nowMs - this.#seenMs[place]! > REMEMBERED_MS) {
+    if (this.#ids[place] !== id || lastLookMs - this.#seenMs[place]! > REMEMBERED_MS) {
       this.#ids[place] = id;
       this.#flags[place] = 0;
       this.#scores[place] = 0;

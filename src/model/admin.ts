@@ -1,4 +1,5 @@
 /** Words of the guarded actions: what may be asked, what is decided, and the policy that an administrator writes. */
+import type { TraceParent } from './tracing.ts';
 
 export const ACTIONS = ['reconnect', 'disconnect', 'update_endpoint', 'hang_up'] as const;
 export type ActionName = (typeof ACTIONS)[number];
@@ -229,6 +230,8 @@ export interface ActionRequest {
   readonly force: boolean;
   readonly override: readonly Overridable[];
   readonly route: string;
+  /** Of the caller's trace. */
+  readonly traceparent?: TraceParent | undefined;
   /** With it, the same request is carried out once. `body`: all that makes it the same. */
   readonly idempotency?: { readonly key: string; readonly body: string };
 }

@@ -129,6 +129,10 @@ export type Frame = ServerFrame | ConnectionsFrame | PortsFrame | InterfacesFram
 
 /** One native call as it happened. */
 export interface NativeCall {
+  /** When it began, in seconds since the read or action did. */
+  readonly atSeconds: number;
+  /** Of an enumeration: how many records it brought. */
+  readonly entries?: number;
   readonly function: string;
   readonly code: number;
   readonly seconds: number;

@@ -7,8 +7,14 @@ export interface Span {
   set(attributes: SpanAttributes): void;
   /** It did not succeed; `message` holds no personal data. */
   fail(message: string): void;
-  /** A part that is over. Times are monotonic milliseconds. */
-  part(name: string, startMs: number, endMs: number, attributes?: SpanAttributes): Span;
+  /** A part that is over; it can have parts of its own. Times are monotonic milliseconds. */
+  part(name: string, startMs: number, endMs: number, what?: PartOptions): Pick<Span, 'part'>;
+}
+
+export interface PartOptions {
+  readonly attributes?: SpanAttributes;
+  /** It did not succeed. */
+  readonly failure?: string | undefined;
 }
 
 /** What a request brings of its caller's trace: the value of the header traceparent (W3C Trace Context). */

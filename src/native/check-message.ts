@@ -99,7 +99,15 @@ const frame = z.discriminatedUnion('source', [
   }),
 ]);
 const report = z.object({
-  calls: z.array(z.object({ function: text, code: z.number(), seconds: z.number() })),
+  calls: z.array(
+    z.object({
+      function: text,
+      code: z.number(),
+      seconds: z.number(),
+      atSeconds: z.number(),
+      entries: z.number().optional(),
+    }),
+  ),
   pages: z.number(),
   anomalies: z.partialRecord(z.enum(ANOMALIES), z.number()),
   seconds: z.number(),

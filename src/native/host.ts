@@ -140,6 +140,8 @@ export class Host implements SourceReader, Actor {
   /** Level 4 is refused or does not fit here; EnumEx answers until the service is connected anew. */
   #withoutLevel4 = false;
   readonly #idleTimeouts = new Map<string, { seconds: number | null; atMs: number }>();
+  /** When the read or action under way began. */
+  #startedMs = 0;
   #tally: Tally = { calls: [], pages: 0, anomalies: {} };
   readonly #onChange: (() => void) | undefined;
   #changes: ChangeEvent | undefined;
@@ -177,6 +179,7 @@ export class Host implements SourceReader, Actor {
     const started = this.#clock.monotonicMs();
     const tally: Tally = { calls: [], pages: 0, anomalies: {} };
     this.#tally = tally;
+    this.#startedMs = started;
     const report = (): ReadReport => ({ ...tally, seconds: this.#secondsSince(started) });
     const readers: Record<Source, () => Promise<Frame>> = {
       server: () => this.#readServer(),
@@ -217,6 +220,7 @@ export class Host implements SourceReader, Actor {
     const started = this.#clock.monotonicMs();
     const tally: Tally = { calls: [], pages: 0, anomalies: {} };
     this.#tally = tally;
+    this.#startedMs = started;
     const acting = new Acting(this.#line());
     let attempt: Attempt;
     let trouble: Failure | undefined;
@@ -658,7 +662,13 @@ export class Host implements SourceReader, Actor {
   async #timed<R extends { code: number }>(name: string, call: () => Promise<R>): Promise<R> {
     const started = this.#clock.monotonicMs();
     const result = await call();
-    this.#tally.calls.push({ function: name, code: result.code, seconds: this.#secondsSince(started) });
+    this.#tally.calls.push({
+      function: name,
+      code: result.code,
+      seconds: this.#secondsSince(started),
+      atSeconds: Math.round((started - this.#startedMs) * 1000) / 1e6,
+      ...('entriesRead' in result && { entries: Number(result.entriesRead) }),
+    });
     return result;
   }
 

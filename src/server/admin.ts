@@ -46,7 +46,12 @@ export interface AdminBackend {
   settled(id: string, ms: number): Promise<ActionRecord | undefined>;
   /** Notes that somebody known asked for what is not for him. */
   tellForbidden(caller: Grant, route: string, reason: string): void;
-  hook(caller: Grant, source: 'alertmanager' | 'grafana', body: unknown): Promise<HookAnswer>;
+  hook(
+    caller: Grant,
+    source: 'alertmanager' | 'grafana',
+    body: unknown,
+    traceparent?: string,
+  ): Promise<HookAnswer>;
 }
 
 export interface AdminRoutes {
@@ -194,7 +199,9 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
 
   const act = (
     action: ActionName,
-    asked: (request: Request) => Promise<Omit<ActionRequest, 'route' | 'action' | 'idempotency'>>,
+    asked: (
+      request: Request,
+    ) => Promise<Omit<ActionRequest, 'route' | 'action' | 'idempotency' | 'traceparent'>>,
   ): RequestHandler =>
     known(action, async (request, response, caller, backend) => {
       mustHave(caller, action);
@@ -208,6 +215,7 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
       const answer = await backend.request(caller, {
         ...body,
         route: action,
+        traceparent: traceparentOf(request),
         ...(key !== undefined && { idempotency: { key, body: JSON.stringify(body) } }),
       });
       await sendAnswer(response, answer, waitMs, backend, options);
@@ -329,7 +337,11 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
         refuseQuery(request);
         enterHook(response);
         const body = parseJson(await readBody(request, HOOK_BYTES));
-        return sendDecisions(response, await backend.hook(caller, 'alertmanager', body), options);
+        return sendDecisions(
+          response,
+          await backend.hook(caller, 'alertmanager', body, traceparentOf(request)),
+          options,
+        );
       }),
     ],
     [
@@ -353,7 +365,11 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
         }
         refuseQuery(request);
         enterHook(response);
-        return sendDecisions(response, await backend.hook(caller, 'grafana', parseJson(bytes)), options);
+        return sendDecisions(
+          response,
+          await backend.hook(caller, 'grafana', parseJson(bytes), traceparentOf(request)),
+          options,
+        );
       }),
     ],
   ];
@@ -610,4 +626,13 @@ function toObject(record: ActionRecord, { clean, showAddress }: AdminRoutes): Ac
     history: [...history],
     outcome: outcome ? { ...outcome } : null,
   };
+}
+
+/** W3C Trace Context, version 00 and what later ones have in common with it. */
+const TRACEPARENT = /^[\da-f]{2}-[\da-f]{32}-[\da-f]{16}-[\da-f]{2}$/;
+
+/** The trace that the request is part of; one that is malformed is none. */
+function traceparentOf(request: Request): string | undefined {
+  const value = request.get('traceparent');
+  return value !== undefined && TRACEPARENT.test(value) ? value : undefined;
 }

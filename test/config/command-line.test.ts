@@ -27,7 +27,7 @@ function refusal(...argv: string[]): string {
 }
 
 const SCENARIO_EXPECTED =
-  'expected one of small, office, large, flapping, storm, or large:N for N connections (1 to 1000000)';
+  'expected one of small, office, large, flapping, storm, or large:N for N connections (1 to 200000)';
 const NAMES = COMMANDS.map(({ name }) => name);
 
 const DEFAULTS: Options = {
@@ -55,6 +55,7 @@ const DEFAULTS: Options = {
     enableAdminApi: false,
   },
   log: { level: 'info', format: 'logfmt' },
+  otlp: { enabled: true, connections: false },
   admin: {
     tokens: [],
     clientCertificates: [],
@@ -121,7 +122,7 @@ describe('a flag', () => {
     [['--rras.simulate'], 'rras', { simulate: 'office' }],
     [['--rras.simulate=storm'], 'rras', { simulate: 'storm' }],
     [['--rras.simulate=large:1'], 'rras', { simulate: 'large:1' }],
-    [['--rras.simulate=large:1000000'], 'rras', { simulate: 'large:1000000' }],
+    [['--rras.simulate=large:200000'], 'rras', { simulate: 'large:200000' }],
     [['--rras.simulate', '--log.level=info'], 'rras', { simulate: 'office' }],
     [['--native.isolation=none'], 'native', { isolation: 'none' }],
     [['--no-collector.ports'], 'collector', { sources: ['server', 'connections', 'interfaces'] }],
@@ -170,7 +171,7 @@ describe('a flag', () => {
     [['--log.format='], '--log.format="": expected one of logfmt, json'],
     [['--rras.simulate=offce'], `--rras.simulate=offce: ${SCENARIO_EXPECTED} (did you mean office?)`],
     [['--rras.simulate='], `--rras.simulate="": ${SCENARIO_EXPECTED}`],
-    ...['0', '1000001', '007', '-1', '1e3', '', '5:5', ' 5'].map((count): [string[], string] => [
+    ...['0', '200001', '007', '-1', '1e3', '', '5:5', ' 5'].map((count): [string[], string] => [
       [`--rras.simulate=large:${count}`],
       `--rras.simulate=${count === ' 5' ? '"large: 5"' : `large:${count}`}: ${SCENARIO_EXPECTED}`,
     ]),
@@ -178,7 +179,7 @@ describe('a flag', () => {
     [
       ['--rras.simulate=office:50'],
       `--rras.simulate=office:50: ${SCENARIO_EXPECTED} ` +
-        '(office takes no number: write office or large:N for N connections (1 to 1000000))',
+        '(office takes no number: write office or large:N for N connections (1 to 200000))',
     ],
     [['--web.max-requests=-1'], '--web.max-requests=-1: expected a whole number from 0 to 1000000'],
     [['--web.max-requests=1e3'], '--web.max-requests=1e3: expected a whole number from 0 to 1000000'],

@@ -18,7 +18,12 @@ const grafana = {
 };
 
 function options(admin: Partial<FileSettings['admin']>, ...flags: string[]): Options {
-  const file = { values: new Map(), admin: { ...nothing, ...admin }, locate: () => 'a.yml:1:1' };
+  const file = {
+    values: new Map(),
+    admin: { ...nothing, ...admin },
+    otlp: { enabled: true, connections: false },
+    locate: () => 'a.yml:1:1',
+  };
   return toOptions(readCommandLine(flags).given, HERE, file);
 }
 

@@ -1,4 +1,7 @@
-/** A server of the Prometheus project as a process of its own on 127.0.0.1. Ended by its own pid when its test is over. */
+/**
+ * A server of the Prometheus project, or one that is like those, as a process of its own on 127.0.0.1. Ended by its own
+ * pid when its test is over.
+ */
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import type { AddressInfo } from 'node:net';
@@ -17,6 +20,8 @@ export async function freePort(): Promise<number> {
 
 const READY_MS = 30_000;
 
+const LISTEN = '--web.listen-address';
+
 export class Peer {
   readonly url: string;
   readonly #process: ChildProcess;
@@ -24,9 +29,15 @@ export class Peer {
   #hasEnded = false;
   #log = '';
 
-  private constructor(program: string, flags: readonly string[], folder: string, port: number) {
+  private constructor(
+    program: string,
+    flags: readonly string[],
+    folder: string,
+    port: number,
+    listen: string,
+  ) {
     this.url = `http://127.0.0.1:${port}`;
-    this.#process = spawn(program, [...flags, `--web.listen-address=127.0.0.1:${port}`], {
+    this.#process = spawn(program, [...flags, `${listen}=127.0.0.1:${port}`], {
       cwd: folder,
       env: plainEnvironment(),
       stdio: ['ignore', 'ignore', 'pipe'],
@@ -41,9 +52,15 @@ export class Peer {
     });
   }
 
-  /** Resolves when it is ready; `folder` is there already, and is its working folder. */
-  static async start(program: string, flags: readonly string[], folder: string, port: number): Promise<Peer> {
-    const peer = new Peer(program, flags, folder, port);
+  /** Resolves when it is ready; `folder` is there already, and is its working folder. `listen` is its flag. */
+  static async start(
+    program: string,
+    flags: readonly string[],
+    folder: string,
+    port: number,
+    listen = LISTEN,
+  ): Promise<Peer> {
+    const peer = new Peer(program, flags, folder, port, listen);
     const isReady = (): Promise<boolean> =>
       fetchPlain(`${peer.url}/-/ready`).then(
         ({ status }) => status === 200,

@@ -109,11 +109,12 @@ export class Program {
   readonly ended: Promise<Ending>;
   #isEnded = false;
 
-  constructor(args: readonly string[]) {
+  /** `environment` adds to the plain one. */
+  constructor(args: readonly string[], environment: Readonly<Record<string, string>> = {}) {
     this.#folder = mkdtempSync(join(tmpdir(), 'rras-exporter-e2e-'));
     this.#process = spawn(NODE, [MAIN, ...args], {
       cwd: this.#folder,
-      env: plainEnvironment(),
+      env: { ...plainEnvironment(), ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#process.stdout!.setEncoding('utf8').on('data', (text: string) => (this.#stdout += text));
@@ -137,8 +138,19 @@ export class Program {
   }
 
   /** A program that serves on this port of 127.0.0.1. */
-  static async serveOn(port: number, ...args: readonly string[]): Promise<Program> {
-    const program = new Program([...args, `--web.listen-address=127.0.0.1:${port}`]);
+  static serveOn(port: number, ...args: readonly string[]): Promise<Program> {
+    return Program.#listening(new Program([...args, `--web.listen-address=127.0.0.1:${port}`]), args);
+  }
+
+  /** A program that serves on a free port of 127.0.0.1 and has these environment variables. */
+  static serveWith(
+    environment: Readonly<Record<string, string>>,
+    ...args: readonly string[]
+  ): Promise<Program> {
+    return Program.#listening(new Program([...args, '--web.listen-address=127.0.0.1:0'], environment), args);
+  }
+
+  static async #listening(program: Program, args: readonly string[]): Promise<Program> {
     await until(`listening: ${args.join(' ')}`, () => program.#isEnded || program.url !== '');
     if (program.#isEnded) throw new Error(`the program ended: ${program.log}`);
     return program;

@@ -9,6 +9,14 @@ export interface Sample {
   readonly value: number;
 }
 
+/** With the name as `__name__`. */
+export type Labels = Readonly<Record<string, string>>;
+
+export interface Series {
+  readonly labels: Labels;
+  readonly samples: readonly Sample[];
+}
+
 export interface Target {
   readonly health: string;
   readonly lastError: string;
@@ -27,7 +35,7 @@ export interface PrometheusAlert {
 }
 
 interface Result {
-  readonly metric: Readonly<Record<string, string>>;
+  readonly metric: Labels;
   readonly value: readonly [seconds: number, value: string];
   readonly values: readonly (readonly [seconds: number, value: string])[];
 }
@@ -61,14 +69,24 @@ scrape_configs: [{job_name: rras, static_configs: [{targets: ['${target}']}]}]
     configFile: string,
     folder: string,
     dropFolder: () => void = () => undefined,
+    moreFlags: readonly string[] = [],
   ): Promise<ScrapingPrometheus> {
-    const flags = [`--config.file=${configFile}`, `--storage.tsdb.path=${join(folder, 'prometheus-data')}`];
+    const flags = [
+      `--config.file=${configFile}`,
+      `--storage.tsdb.path=${join(folder, 'prometheus-data')}`,
+      ...moreFlags,
+    ];
     try {
       return new ScrapingPrometheus(await Peer.start(program, flags, folder, await freePort()), dropFolder);
     } catch (error) {
       dropFolder();
       throw error;
     }
+  }
+
+  /** Without a path. */
+  get url(): string {
+    return this.#peer.url;
   }
 
   get log(): string {
@@ -114,6 +132,19 @@ scrape_configs: [{job_name: rras, static_configs: [{targets: ['${target}']}]}]
       ms: Math.round(seconds * 1000),
       value: Number(value),
     }));
+  }
+
+  /** Raw samples of all series of a selector, markers of staleness left out. */
+  async history(selector: string, range: string): Promise<readonly Series[]> {
+    return (await this.#query({ query: `${selector}[${range}]` })).map(({ metric, values }) => ({
+      labels: metric,
+      samples: values.map(([seconds, value]) => ({ ms: Math.round(seconds * 1000), value: Number(value) })),
+    }));
+  }
+
+  /** Labels of the series that an expression has at a moment. */
+  async seriesAt(query: string, atMs: number): Promise<readonly Labels[]> {
+    return (await this.#query({ query, time: String(atMs / 1000) })).map(({ metric }) => metric);
   }
 
   /** The one value of an expression at a moment; undefined if it has none. */

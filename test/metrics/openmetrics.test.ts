@@ -75,7 +75,7 @@ async function wholePage(page: string): Promise<string> {
     process: true,
   });
   self.countRead('ports', {
-    calls: [{ function: 'MprAdminPortEnum', code: 5, seconds: 0.002 }],
+    calls: [{ function: 'MprAdminPortEnum', code: 5, seconds: 0.002, atSeconds: 0 }],
     pages: 1,
     anomalies: { duplicate: 2 },
     seconds: 0.1,

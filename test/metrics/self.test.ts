@@ -36,12 +36,12 @@ describe('a report of a read', () => {
     self.countRead(
       'connections',
       report([
-        { function: CONNECT, code: 0, seconds: 0.001 },
-        { function: ENUM, code: 234, seconds: 0.2 },
-        { function: ENUM, code: 0, seconds: 0.02 },
+        { function: CONNECT, code: 0, seconds: 0.001, atSeconds: 0 },
+        { function: ENUM, code: 234, seconds: 0.2, atSeconds: 0 },
+        { function: ENUM, code: 0, seconds: 0.02, atSeconds: 0 },
       ]),
     );
-    self.countRead('connections', report([{ function: ENUM, code: 0, seconds: 0.02 }]));
+    self.countRead('connections', report([{ function: ENUM, code: 0, seconds: 0.02, atSeconds: 0 }]));
     const families = await readBack(self);
     expect(valuesOf(families, 'rras_exporter_native_calls_total')).toEqual({ [CONNECT]: 1, [ENUM]: 3 });
   });
@@ -51,10 +51,10 @@ describe('a report of a read', () => {
     self.countRead(
       'connections',
       report([
-        { function: ENUM, code: 234, seconds: 0.1 },
-        { function: ENUM, code: 5, seconds: 0.1 },
-        { function: ENUM, code: 5, seconds: 0.1 },
-        { function: CONNECT, code: 1722, seconds: 0.1 },
+        { function: ENUM, code: 234, seconds: 0.1, atSeconds: 0 },
+        { function: ENUM, code: 5, seconds: 0.1, atSeconds: 0 },
+        { function: ENUM, code: 5, seconds: 0.1, atSeconds: 0 },
+        { function: CONNECT, code: 1722, seconds: 0.1, atSeconds: 0 },
       ]),
     );
     const families = await readBack(self);
@@ -68,7 +68,10 @@ describe('a report of a read', () => {
   test('adds durations to a histogram from 1 ms to 30 s', async () => {
     const self = create();
     const seconds = [0.0005, 0.001, 0.3, 29, 31];
-    self.countRead('ports', report(seconds.map((each) => ({ function: ENUM, code: 0, seconds: each }))));
+    self.countRead(
+      'ports',
+      report(seconds.map((each) => ({ function: ENUM, code: 0, seconds: each, atSeconds: 0 }))),
+    );
     const { samples } = familyOf(await readBack(self), 'rras_exporter_native_call_duration_seconds');
     const bounds = samples.filter(({ name }) => name.endsWith('_bucket'));
     const bound = (le: string): number | undefined =>
@@ -155,7 +158,10 @@ describe('the page of the exporter', () => {
 
   test('has the names, types and labels of the contract', async () => {
     const self = create();
-    self.countRead('ports', report([{ function: ENUM, code: 5, seconds: 1 }], { anomalies: { cycle: 1 } }));
+    self.countRead(
+      'ports',
+      report([{ function: ENUM, code: 5, seconds: 1, atSeconds: 0 }], { anomalies: { cycle: 1 } }),
+    );
     for (const { name, type, samples } of await readBack(self)) {
       const labels = Object.keys(samples[0]!.labels).filter((label) => label !== 'le');
       expect({ type, labels: labels.sort() }, name).toEqual({
@@ -217,7 +223,10 @@ describe('a collector that throws', () => {
 requireTool('promtool')('promtool check metrics', (promtool) => {
   test('has nothing to say about the exporter’s own page', async () => {
     const self = create(true, true);
-    self.countRead('ports', report([{ function: ENUM, code: 5, seconds: 1 }], { anomalies: { cycle: 1 } }));
+    self.countRead(
+      'ports',
+      report([{ function: ENUM, code: 5, seconds: 1, atSeconds: 0 }], { anomalies: { cycle: 1 } }),
+    );
     const { status, stdout, stderr } = spawnSync(promtool, ['check', 'metrics'], {
       input: await self.text(),
       encoding: 'utf8',

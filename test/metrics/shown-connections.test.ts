@@ -12,6 +12,8 @@ const N = CONNECTION_COUNTERS.length;
 const RECEIVED = CONNECTION_COUNTERS.indexOf('receivedBytes');
 const BYTES = CONNECTION_COUNTERS.map((counter) => counter.endsWith('Bytes'));
 const LOOK_MS = 15_000;
+/** Longer than a connection that is out of sight is remembered. */
+const LONG_PAUSE_MS = 6 * 60_000;
 const [SOMEBODY] = tableOf([{}]).connections;
 
 /** A connection of the model, with all that it ever moved. */
@@ -187,6 +189,8 @@ test('any starts, ends, gaps and traffic: no series falls, and nothing is lost o
     moves: fc.array(fc.record({ who: fc.nat(20), bytes: fc.nat(1_000_000) }), { maxLength: 8 }),
     hidden: fc.option(fc.nat(20)),
     nothing: fc.boolean(),
+    // Nobody looked for long.
+    pause: fc.nat(9).map((n) => n === 0),
   });
   fc.assert(
     fc.property(
@@ -198,7 +202,7 @@ test('any starts, ends, gaps and traffic: no series falls, and nothing is lost o
         // With a limit from the start: before there are near as many as that, there is no row to lose anything to.
         for (let i = 0; i < limit + 2; i += 1) server.start(i);
         server.look();
-        for (const { starts, ends, moves, hidden, nothing } of looks) {
+        for (const { starts, ends, moves, hidden, nothing, pause } of looks) {
           const of = (n: number): Source | undefined =>
             [...server.live.values()][n % Math.max(1, server.live.size)];
           for (const { who, bytes } of moves) {
@@ -210,6 +214,11 @@ test('any starts, ends, gaps and traffic: no series falls, and nothing is lost o
             if (source) server.end(source);
           }
           for (let i = 0; i < starts; i += 1) server.start(i * 1000);
+          if (pause) {
+            server.nowMs += LONG_PAUSE_MS;
+            server.look();
+            continue;
+          }
           const out = hidden === null ? undefined : of(hidden);
           // Nothing at all: the service was said to be stopped for one poll.
           server.look(new Set(nothing && hidden !== null ? server.live.values() : out ? [out] : []));
@@ -390,4 +399,36 @@ describe('the row `other`', () => {
     server.look();
     expect(server.sample(id)).toBe(1007);
   });
+
+  test.each(['full', 'top'] as const)(
+    'E5 goes on where it was when nobody looked for long, and so do the series (%s)',
+    (detail) => {
+      const server = new Server(detail, 2);
+      const [one, two, three] = [server.start(), server.start(), server.start()];
+      const move = (...bytes: number[]): void => {
+        [one, two, three].forEach((source, i) => server.move(source, bytes[i]!));
+        server.look();
+      };
+      const ids = (...sources: Source[]): string[] => sources.map(({ connection }) => connection.id);
+      move(0, 0, 0);
+      move(100_000, 2000, 0);
+      move(100_000, 2000, 1);
+      // The third takes the place of the second, and moves something hidden before.
+      move(100_000, 0, 1_000_000);
+      move(100_000, 70_000, 1_000_000);
+      expect(server.shownIds).toEqual(ids(one, three));
+      const [first, second, third] = ids(one, two, three).map((id) => server.sample(id)!);
+      const { other } = server;
+      server.nowMs += LONG_PAUSE_MS;
+      move(10, 20, 30);
+      expect(server.shownIds).toEqual(ids(one, three));
+      expect(ids(one, three).map((id) => server.sample(id))).toEqual([first! + 10, third! + 30]);
+      expect(server.other).toBe(other + 20);
+      // What the second moved while it was hidden does not come into its series either.
+      server.nowMs += LONG_PAUSE_MS;
+      move(0, 50_000_000, 0);
+      expect(server.shownIds).toContain(two.connection.id);
+      expect(server.sample(two.connection.id)).toBe(second);
+    },
+  );
 });

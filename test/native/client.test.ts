@@ -22,7 +22,7 @@ import { connection, NOW_SECONDS, pageOf } from './record-builder.ts';
 
 const TIMEOUT_MS = 10_000;
 const REPORT: ReadReport = {
-  calls: [{ function: 'MprAdminServerGetInfo', code: 0, seconds: 0.001 }],
+  calls: [{ function: 'MprAdminServerGetInfo', code: 0, seconds: 0.001, atSeconds: 0 }],
   pages: 1,
   anomalies: { duplicate: 2 },
   seconds: 0.002,

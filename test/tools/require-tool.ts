@@ -6,27 +6,30 @@ import { describe, test } from 'vitest';
 import { findTool } from './find-tool.ts';
 
 /**
- * A `describe` for suites that need the tool: the body gets its absolute path.
+ * A `describe` for suites that need the tools: the body gets their absolute paths.
  *
  *     const withPromtool = requireTool('promtool');
  *     withPromtool('the page of metrics', (promtool) => {
  *       test('passes promtool', ...);
  *     });
  */
-export function requireTool(name: string): (title: string, body: (path: string) => void) => void {
-  const path = findTool(name);
+export function requireTool(
+  ...names: readonly string[]
+): (title: string, body: (...paths: string[]) => void) => void {
+  const paths = names.map((name) => findTool(name));
+  const missing = names.filter((_, i) => paths[i] === null).join(' and ');
   return (title, body) => {
-    if (path !== null) {
-      describe(title, () => body(path));
+    if (missing === '') {
+      describe(title, () => body(...paths.map((path) => path!)));
     } else if (process.env['CI'] !== undefined) {
       describe(title, () => {
-        test(`needs ${name}`, () => {
-          throw new Error(`${name} is not installed, and under CI no test may be skipped`);
+        test(`needs ${missing}`, () => {
+          throw new Error(`${missing} is not installed, and under CI no test may be skipped`);
         });
       });
     } else {
       // The body runs for the names of its tests only.
-      describe.skip(`${title} [skipped: ${name} is not installed]`, () => body(name));
+      describe.skip(`${title} [skipped: ${missing} is not installed]`, () => body(...names));
     }
   };
 }

@@ -13,6 +13,8 @@ export const ALERT_SOURCES = ['alertmanager', 'grafana'] as const;
 export type AlertSource = (typeof ALERT_SOURCES)[number];
 
 export interface Delivery {
+  /** Of the sender's trace. */
+  readonly traceparent?: string | undefined;
   readonly source: AlertSource;
   /** As it was sent: Alertmanager puts a backslash before what is special in a regular expression. */
   readonly receiver: string;

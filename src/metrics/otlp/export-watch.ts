@@ -1,0 +1,59 @@
+/** Watches the exports of one signal: counts how they ended, and writes one line to the log when that changes. */
+import type { Logger } from '../../model/logger.ts';
+
+export type ExportOutcome = 'success' | 'partial' | 'failure';
+
+export class ExportWatch {
+  readonly #signal: string;
+  readonly #logger: Logger;
+  readonly #count: (signal: string, outcome: ExportOutcome) => void;
+  #state: ExportOutcome = 'success';
+  /** What the receiver says that it refused of the export that is ending. */
+  #refused: string | undefined;
+
+  constructor(signal: string, logger: Logger, count: (signal: string, outcome: ExportOutcome) => void) {
+    this.#signal = signal;
+    this.#logger = logger;
+    this.#count = count;
+  }
+
+  /** The receiver's answer; comes before the end. */
+  answered(partialSuccess: object | undefined): void {
+    const entries = Object.entries(partialSuccess ?? {});
+    const refused = entries.some(([key, value]) => key.startsWith('rejected') && Number(value) > 0);
+    this.#refused = refused ? entries.map(([key, value]) => `${key} ${String(value)}`).join(', ') : undefined;
+  }
+
+  ended(error: Error | undefined): void {
+    const refused = this.#refused;
+    this.#refused = undefined;
+    const outcome = error ? 'failure' : refused === undefined ? 'success' : 'partial';
+    this.#count(this.#signal, outcome);
+    if (outcome === this.#state) return;
+    this.#state = outcome;
+    const signal = this.#signal;
+    switch (outcome) {
+      case 'success':
+        this.#logger.info('OTLP export works', { signal });
+        break;
+      case 'partial':
+        this.#logger.warn('the OTLP receiver refuses a part', { signal, answer: shorten(refused!) });
+        break;
+      case 'failure':
+        this.#logger.warn('OTLP export fails; it is tried again at the next interval', {
+          signal,
+          cause: shorten(describe(error!)),
+        });
+    }
+  }
+}
+
+const LONGEST = 300;
+const shorten = (text: string): string => text.replaceAll(/\s+/g, ' ').slice(0, LONGEST);
+
+/** Without what an endpoint may hold of a password. */
+function describe(error: Error): string {
+  const { code } = error as { code?: unknown };
+  const known = code === undefined || code === '' ? '' : ` (${String(code)})`;
+  return `${error.message || error.name}${known}`.replaceAll(/\/\/[^/@\s]*@/g, '//');
+}

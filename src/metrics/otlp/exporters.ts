@@ -1,0 +1,174 @@
+/**
+ * The exporters of the three signals, over HTTP or gRPC as the standard variables say. How exports went is told to one who
+ * watches, and nothing of it reaches anybody else.
+ */
+import type { ExportResult } from '@opentelemetry/core';
+import { ExportResultCode } from '@opentelemetry/core';
+import { OTLPExporterBase } from '@opentelemetry/otlp-exporter-base';
+import {
+  convertLegacyHttpOptions,
+  createOtlpHttpExportDelegate,
+} from '@opentelemetry/otlp-exporter-base/node-http';
+import {
+  convertLegacyOtlpGrpcOptions,
+  createOtlpGrpcExportDelegate,
+} from '@opentelemetry/otlp-grpc-exporter-base';
+import type { IExporterMetricsHelper, ISerializer } from '@opentelemetry/otlp-transformer';
+import {
+  JsonLogsSerializer,
+  JsonMetricsSerializer,
+  JsonTraceSerializer,
+  LogsExporterMetricsHelper,
+  MetricsExporterMetricsHelper,
+  ProtobufLogsSerializer,
+  ProtobufMetricsSerializer,
+  ProtobufTraceSerializer,
+  TraceExporterMetricsHelper,
+} from '@opentelemetry/otlp-transformer';
+import type { ResourceMetrics } from '@opentelemetry/sdk-metrics';
+import type { ExportWatch } from './export-watch.ts';
+import { closingRequest } from './closing-points.ts';
+import { isClosing } from './producer.ts';
+
+export type Protocol = 'http/protobuf' | 'http/json' | 'grpc';
+
+interface SignalPlace {
+  /** As in the names of variables. */
+  readonly variable: string;
+  readonly path: string;
+  readonly service: string;
+  readonly method: string;
+}
+
+const PLACES = {
+  metrics: {
+    variable: 'METRICS',
+    path: 'v1/metrics',
+    service: 'MetricsExportService',
+    method: '/opentelemetry.proto.collector.metrics.v1.MetricsService/Export',
+  },
+  traces: {
+    variable: 'TRACES',
+    path: 'v1/traces',
+    service: 'TraceExportService',
+    method: '/opentelemetry.proto.collector.trace.v1.TraceService/Export',
+  },
+  logs: {
+    variable: 'LOGS',
+    path: 'v1/logs',
+    service: 'LogsExportService',
+    method: '/opentelemetry.proto.collector.logs.v1.LogsService/Export',
+  },
+} as const satisfies Record<string, SignalPlace>;
+
+/** What the three answers have in common: how much of a request was refused. */
+interface Answer {
+  readonly partialSuccess?: object | undefined;
+}
+
+/** An exporter whose results are watched. */
+class WatchedExporter<Items> extends OTLPExporterBase<Items> {
+  readonly #watch: ExportWatch;
+
+  constructor(delegate: ConstructorParameters<typeof OTLPExporterBase<Items>>[0], watch: ExportWatch) {
+    super(delegate);
+    this.#watch = watch;
+  }
+
+  override export(items: Items, done: (result: ExportResult) => void): void {
+    super.export(items, (result) => {
+      this.#watch.ended(
+        result.code === ExportResultCode.SUCCESS ? undefined : (result.error ?? new Error('failed')),
+      );
+      done(result);
+    });
+  }
+}
+
+function exporterOf<Items, Response extends Answer>(
+  place: SignalPlace,
+  protocol: Protocol,
+  serializer: ISerializer<Items, Response>,
+  helper: IExporterMetricsHelper<Items>,
+  watch: ExportWatch,
+): WatchedExporter<Items> {
+  const watched: ISerializer<Items, Response> = {
+    serializeRequest: (items) => serializer.serializeRequest(items),
+    deserializeResponse: (data) => {
+      const response = serializer.deserializeResponse(data);
+      watch.answered(response.partialSuccess);
+      return response;
+    },
+  };
+  const { variable, path, service, method } = place;
+  const component = `otlp_${protocol}_${path}`;
+  if (protocol === 'grpc') {
+    const options = convertLegacyOtlpGrpcOptions({}, variable);
+    return new WatchedExporter(
+      createOtlpGrpcExportDelegate(options, watched, component, helper, undefined, service, method),
+      watch,
+    );
+  }
+  const contentType = protocol === 'http/json' ? 'application/json' : 'application/x-protobuf';
+  const options = convertLegacyHttpOptions({}, variable, path, { 'Content-Type': contentType });
+  return new WatchedExporter(
+    createOtlpHttpExportDelegate(options, watched, component, helper, undefined),
+    watch,
+  );
+}
+
+/** Protobuf, with what the SDK's serialiser leaves out. */
+const closingSerializer: typeof ProtobufMetricsSerializer = {
+  serializeRequest: (request) => {
+    const { resource, scopeMetrics } = request;
+    const closings = scopeMetrics.flatMap(({ scope, metrics }) => {
+      const closed = metrics.filter(isClosing);
+      return closed.length > 0 ? [closingRequest(resource, scope, closed)] : [];
+    });
+    if (closings.length === 0) return ProtobufMetricsSerializer.serializeRequest(request);
+    const rest = ProtobufMetricsSerializer.serializeRequest(withoutClosing(request));
+    return Buffer.concat([...(rest ? [rest] : []), ...closings]);
+  },
+  deserializeResponse: (data) => ProtobufMetricsSerializer.deserializeResponse(data),
+};
+
+/** JSON of the SDK cannot say it: stores find out by themselves that a series has ended. */
+const jsonSerializer: typeof JsonMetricsSerializer = {
+  serializeRequest: (request) => JsonMetricsSerializer.serializeRequest(withoutClosing(request)),
+  deserializeResponse: (data) => JsonMetricsSerializer.deserializeResponse(data),
+};
+
+const withoutClosing = ({ resource, scopeMetrics }: ResourceMetrics): ResourceMetrics => ({
+  resource,
+  scopeMetrics: scopeMetrics.map(({ scope, metrics }) => ({
+    scope,
+    metrics: metrics.filter((metric) => !isClosing(metric)),
+  })),
+});
+
+export const metricsExporter = (protocol: Protocol, watch: ExportWatch) =>
+  exporterOf(
+    PLACES.metrics,
+    protocol,
+    protocol === 'http/json' ? jsonSerializer : closingSerializer,
+    MetricsExporterMetricsHelper,
+    watch,
+  );
+
+export const tracesExporter = (protocol: Protocol, watch: ExportWatch) =>
+  exporterOf(
+    PLACES.traces,
+    protocol,
+    protocol === 'http/json' ? JsonTraceSerializer : ProtobufTraceSerializer,
+    TraceExporterMetricsHelper,
+    watch,
+  );
+
+export const logsExporter = (protocol: Protocol, watch: ExportWatch) =>
+  exporterOf(
+    PLACES.logs,
+    protocol,
+    protocol === 'http/json' ? JsonLogsSerializer : ProtobufLogsSerializer,
+    LogsExporterMetricsHelper,
+    watch,
+  );

@@ -1,0 +1,293 @@
+/**
+ * The catalogue as OTLP metrics. Points are made anew at each collection, so that a session that ended is in the next one
+ * no more; its series are closed by points without a recorded value.
+ */
+import type { Attributes, HrTime } from '@opentelemetry/api';
+import { ValueType } from '@opentelemetry/api';
+import type {
+  CollectionResult,
+  DataPoint,
+  Histogram,
+  MetricData,
+  MetricProducer,
+} from '@opentelemetry/sdk-metrics';
+import { AggregationTemporality, DataPointType } from '@opentelemetry/sdk-metrics';
+import { emptyResource } from '@opentelemetry/resources';
+import type { Clock } from '../../model/clock.ts';
+import type { Sliced } from '../../model/slices.ts';
+import { inSlices, ROWS_PER_SLICE } from '../../model/slices.ts';
+import type { ConnectionFamily, Family, IdentityFamily } from '../catalogue.ts';
+import { CATALOGUE } from '../catalogue.ts';
+import type { ShownTable, View, VisibleConnection } from '../labels.ts';
+import type { OwnFamily } from '../self.ts';
+import { otlpName } from './names.ts';
+
+export interface ProducerOptions {
+  /** The newest view of the server. */
+  readonly view: () => Promise<View>;
+  /** The exporter's own metrics; absent where another producer has them. */
+  readonly own?: () => Promise<readonly OwnFamily[]>;
+  /** Also the families of single connections. */
+  readonly connections: boolean;
+  /** Unix seconds at which the totals began. */
+  readonly startedAtSeconds: number;
+  readonly version: string;
+  readonly clock: Clock;
+}
+
+/** Points that say that there is no value any more: a store ends their series at once. */
+export type ClosingMetricData = MetricData & { readonly noRecordedValue: true };
+
+export const isClosing = (metric: MetricData): metric is ClosingMetricData => 'noRecordedValue' in metric;
+
+const OTHER = 'other';
+
+/** Seconds and nanoseconds. */
+export function toHrTime(seconds: number): HrTime {
+  const whole = Math.floor(seconds);
+  return [whole, Math.round((seconds - whole) * 1e6) * 1000];
+}
+
+/** What is kept of a connection while it lives. */
+interface Kept {
+  readonly attributes: Attributes;
+  readonly start: HrTime;
+}
+
+export class CatalogueProducer implements MetricProducer {
+  readonly #options: ProducerOptions;
+  readonly #families: readonly Family[];
+  readonly #start: HrTime;
+  #kept = new Map<VisibleConnection, Kept>();
+  /** Of the last collection: by family and label values, the attributes of each series of few. */
+  #series = new Map<string, ReadonlyMap<string, Attributes>>();
+
+  constructor(options: ProducerOptions) {
+    this.#options = options;
+    this.#start = toHrTime(options.startedAtSeconds);
+    this.#families = options.connections
+      ? CATALOGUE
+      : CATALOGUE.filter(({ kind }) => kind !== 'connections' && kind !== 'identity');
+  }
+
+  async collect(): Promise<CollectionResult> {
+    const { view, own, clock, version } = this.#options;
+    const [seen, ownFamilies] = await Promise.all([view(), own?.() ?? []]);
+    const time = toHrTime(clock.wallSeconds());
+    const metrics = await inSlices(this.#metrics(seen, time), clock);
+    for (const family of ownFamilies) metrics.push(this.#ownMetric(family, time));
+    const scope = { name: 'rras-exporter', version };
+    // The resource is the reader's.
+    return { resourceMetrics: { resource: emptyResource(), scopeMetrics: [{ scope, metrics }] }, errors: [] };
+  }
+
+  *#metrics(view: View, time: HrTime): Sliced<MetricData[]> {
+    const metrics: MetricData[] = [];
+    const { shown } = view;
+    const keptBefore = this.#kept;
+    if (shown && this.#options.connections) yield* this.#keep(shown);
+    else this.#kept = new Map<VisibleConnection, Kept>();
+    for (const family of this.#families) {
+      switch (family.kind) {
+        case 'samples': {
+          const points: DataPoint<number>[] = [];
+          const series = new Map<string, Attributes>();
+          family.collect(view, (value, ...labelValues) => {
+            const attributes = attributesOf(family.labels, labelValues);
+            series.set(JSON.stringify(labelValues), attributes);
+            points.push({ startTime: this.#start, endTime: time, attributes, value });
+          });
+          if (points.length > 0) metrics.push(numbers(family, points));
+          const gone = [...(this.#series.get(family.name) ?? [])].filter(([key]) => !series.has(key));
+          if (gone.length > 0)
+            metrics.push(
+              closing(
+                family,
+                gone.map(([, attributes]) => attributes),
+                time,
+              ),
+            );
+          this.#series.set(family.name, series);
+          break;
+        }
+        case 'histogram': {
+          const points: DataPoint<Histogram>[] = [];
+          family.collect(view, (counts, sum, ...labelValues) => {
+            const attributes = attributesOf(family.labels, labelValues);
+            const value = histogram(family.bounds, counts, sum);
+            points.push({ startTime: this.#start, endTime: time, attributes, value });
+          });
+          if (points.length > 0) metrics.push(histograms(family, points));
+          break;
+        }
+        case 'connections':
+        case 'identity': {
+          const points = shown ? yield* this.#connectionPoints(family, shown, time) : [];
+          if (points.length > 0) metrics.push(numbers(family, points));
+          const gone = [...this.#goneSeries(family, keptBefore)];
+          if (gone.length > 0) metrics.push(closing(family, gone, time));
+          break;
+        }
+      }
+      yield;
+    }
+    return metrics;
+  }
+
+  *#keep({ connections }: ShownTable): Sliced<void> {
+    const kept = new Map<VisibleConnection, Kept>();
+    for (let i = 0; i < connections.length; i += 1) {
+      const connection = connections[i]!;
+      kept.set(
+        connection,
+        this.#kept.get(connection) ?? {
+          attributes: { connection: connection.id },
+          start: toHrTime(connection.startTimeSeconds),
+        },
+      );
+      if (i % ROWS_PER_SLICE === 0) yield;
+    }
+    this.#kept = kept;
+  }
+
+  *#connectionPoints(
+    family: ConnectionFamily | IdentityFamily,
+    shown: ShownTable,
+    endTime: HrTime,
+  ): Sliced<DataPoint<number>[]> {
+    const points: DataPoint<number>[] = [];
+    const { connections, other } = shown;
+    if (family.kind === 'identity') {
+      for (let i = 0; i < connections.length; i += 1) {
+        const connection = connections[i]!;
+        const attributes = identityAttributes(family, connection);
+        points.push({ startTime: this.#kept.get(connection)!.start, endTime, attributes, value: 1 });
+        if (i % ROWS_PER_SLICE === 0) yield;
+      }
+      return points;
+    }
+    for (const { values, divisor = 1, nonZero, where, counter, labelValue } of family.series) {
+      const column = values(shown);
+      const label = family.label === undefined ? undefined : { [family.label]: labelValue ?? '' };
+      for (let i = 0; i < connections.length; i += 1) {
+        if (i % ROWS_PER_SLICE === 0) yield;
+        const connection = connections[i]!;
+        const value = column[i]! / divisor;
+        if ((nonZero && value === 0) || (where && !where(connection))) continue;
+        const kept = this.#kept.get(connection)!;
+        const attributes = label ? { ...kept.attributes, ...label } : kept.attributes;
+        points.push({ startTime: kept.start, endTime, attributes, value });
+      }
+      const unseen = counter === undefined ? undefined : other?.[counter];
+      if (unseen !== undefined && !(nonZero && unseen === 0))
+        points.push({
+          startTime: this.#start,
+          endTime,
+          attributes: { connection: OTHER, ...label },
+          value: unseen,
+        });
+    }
+    return points;
+  }
+
+  /** Attributes of series that the last collection had and this one has not, as their connection ended or looks new. */
+  *#goneSeries(
+    family: ConnectionFamily | IdentityFamily,
+    before: ReadonlyMap<VisibleConnection, Kept>,
+  ): Generator<Attributes, void> {
+    if (before === this.#kept) return;
+    const ids = new Set<string>();
+    const texts = new Set<string>();
+    let known = false;
+    for (const [connection, { attributes }] of before) {
+      if (this.#kept.has(connection)) continue;
+      if (!known) {
+        for (const each of this.#kept.keys()) {
+          ids.add(each.id);
+          if (family.kind === 'identity') texts.add(JSON.stringify(identityAttributes(family, each)));
+        }
+        known = true;
+      }
+      if (family.kind === 'identity') {
+        const own = identityAttributes(family, connection);
+        if (!texts.has(JSON.stringify(own))) yield own;
+        continue;
+      }
+      if (ids.has(connection.id)) continue;
+      for (const { where, labelValue } of family.series) {
+        if (where && !where(connection)) continue;
+        yield family.label === undefined ? attributes : { ...attributes, [family.label]: labelValue ?? '' };
+      }
+    }
+  }
+
+  #ownMetric(family: OwnFamily, endTime: HrTime): MetricData {
+    const startTime = this.#start;
+    if (family.type === 'histogram') {
+      return histograms(
+        family,
+        family.histograms.map(({ labels, bounds, counts, sum }) => ({
+          startTime,
+          endTime,
+          attributes: labels,
+          value: histogram(bounds, counts, sum),
+        })),
+      );
+    }
+    return numbers(
+      family,
+      family.samples.map(({ labels, value }) => ({ startTime, endTime, attributes: labels, value })),
+    );
+  }
+}
+
+type Head = Pick<Family, 'name' | 'type' | 'help'>;
+
+const descriptorOf = ({ name, type, help }: Head): MetricData['descriptor'] => ({
+  ...otlpName(name, type),
+  description: help,
+  valueType: ValueType.DOUBLE,
+});
+
+function numbers(family: Head, dataPoints: DataPoint<number>[]): MetricData {
+  const common = {
+    descriptor: descriptorOf(family),
+    aggregationTemporality: AggregationTemporality.CUMULATIVE,
+    dataPoints,
+  };
+  return family.type === 'counter'
+    ? { ...common, dataPointType: DataPointType.SUM, isMonotonic: true }
+    : { ...common, dataPointType: DataPointType.GAUGE };
+}
+
+function closing(family: Head, gone: readonly Attributes[], endTime: HrTime): ClosingMetricData {
+  const points = gone.map((attributes) => ({ startTime: endTime, endTime, attributes, value: 0 }));
+  return { ...numbers(family, points), noRecordedValue: true };
+}
+
+function histograms(family: Head, dataPoints: DataPoint<Histogram>[]): MetricData {
+  return {
+    descriptor: descriptorOf(family),
+    aggregationTemporality: AggregationTemporality.CUMULATIVE,
+    dataPointType: DataPointType.HISTOGRAM,
+    dataPoints,
+  };
+}
+
+/** `counts` are not cumulated; the last is of the bucket without a bound. */
+function histogram(bounds: readonly number[], counts: ArrayLike<number>, sum: number): Histogram {
+  const all = Array.from(counts);
+  return {
+    buckets: { boundaries: [...bounds], counts: all },
+    count: all.reduce((total, count) => total + count, 0),
+    sum,
+  };
+}
+
+const attributesOf = (labels: readonly string[], values: readonly string[]): Attributes =>
+  Object.fromEntries(labels.map((label, i) => [label, values[i]!]));
+
+const identityAttributes = (family: IdentityFamily, connection: VisibleConnection): Attributes => ({
+  connection: connection.id,
+  ...attributesOf(family.labels, family.texts(connection)),
+});

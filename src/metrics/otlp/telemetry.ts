@@ -1,0 +1,255 @@
+/**
+ * Starts OpenTelemetry: metrics, traces and logs, each only where the plan has it. Loaded only when there is a plan.
+ * Whatever a receiver does, nobody waits for it.
+ */
+import type { Context as OtelContext, Span as OtelSpan, Tracer } from '@opentelemetry/api';
+import {
+  context,
+  diag,
+  DiagLogLevel,
+  logs,
+  ROOT_CONTEXT,
+  SeverityNumber,
+  SpanStatusCode,
+  trace,
+} from '@opentelemetry/api';
+import type { Resource } from '@opentelemetry/resources';
+import {
+  defaultResource,
+  detectResources,
+  envDetector,
+  resourceFromAttributes,
+} from '@opentelemetry/resources';
+import type { LogRecordExporter } from '@opentelemetry/sdk-logs';
+import { BatchLogRecordProcessor } from '@opentelemetry/sdk-logs';
+import { emptyResource } from '@opentelemetry/resources';
+import type { CollectionResult, MetricProducer } from '@opentelemetry/sdk-metrics';
+import { MeterProvider, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics';
+import { NodeSDK } from '@opentelemetry/sdk-node';
+import {
+  diagLogLevelFromString,
+  getNumberFromEnv,
+  getStringFromEnv,
+  W3CTraceContextPropagator,
+} from '@opentelemetry/core';
+import type { Clock } from '../../model/clock.ts';
+import type { LogFields, Logger } from '../../model/logger.ts';
+import type { Span, SpanOptions, TraceParent, Tracing } from '../../model/tracing.ts';
+import { noTracing } from '../../model/tracing.ts';
+import type { ExportOutcome } from './export-watch.ts';
+import { ExportWatch } from './export-watch.ts';
+import type { Protocol } from './exporters.ts';
+import { logsExporter, metricsExporter, tracesExporter } from './exporters.ts';
+
+export interface TelemetryOptions {
+  readonly plan: Readonly<Partial<Record<'traces' | 'metrics' | 'logs', Protocol>>>;
+  readonly version: string;
+  readonly hostName: string;
+  /** Makes the metrics of the local server and of the exporter. */
+  readonly producer: MetricProducer;
+  /** Does not go into exported logs: what it is told of is how the export goes. */
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly count: (signal: string, outcome: ExportOutcome) => void;
+}
+
+export interface Telemetry {
+  readonly tracing: Tracing;
+  /** A log that is exported too. */
+  exported(logger: Logger): Logger;
+  /** Another server: a resource of its own, whose service.instance.id is the name. */
+  addServer(name: string, producer: MetricProducer): void;
+  /** Sends what is left. */
+  shutdown(): Promise<void>;
+}
+
+export type { MetricProducer };
+
+/** Of a producer that is not there yet. */
+export const NO_METRICS: CollectionResult = {
+  resourceMetrics: { resource: emptyResource(), scopeMetrics: [] },
+  errors: [],
+};
+
+const DEFAULT_INTERVAL_MS = 60_000;
+const DEFAULT_TIMEOUT_MS = 30_000;
+/** Points in one request: more would hold up the event loop while they are serialised. */
+const POINTS_PER_REQUEST = 4_000;
+const SCOPE = 'rras-exporter';
+
+export function startTelemetry(options: TelemetryOptions): Telemetry {
+  const { plan, version, hostName, producer, logger, count } = options;
+  const watch = (signal: string): ExportWatch => new ExportWatch(signal, logger, count);
+  const resourceOf = (instance: string): Resource =>
+    defaultResource()
+      .merge(
+        resourceFromAttributes({
+          'service.name': 'rras-exporter',
+          'service.version': version,
+          'service.instance.id': instance,
+          'host.name': hostName,
+        }),
+      )
+      .merge(detectResources({ detectors: [envDetector] }));
+  const readerOf = (of: MetricProducer): PeriodicExportingMetricReader =>
+    new PeriodicExportingMetricReader({
+      exporter: metricsExporter(plan.metrics!, watch('metrics')),
+      metricProducers: [of],
+      maxExportBatchSize: POINTS_PER_REQUEST,
+      ...intervals(),
+    });
+  const sdk = new NodeSDK({
+    resource: resourceOf(hostName),
+    // The others would tell of the process' arguments and owner.
+    autoDetectResources: false,
+    metricReaders: plan.metrics ? [readerOf(producer)] : [],
+    ...(plan.traces
+      ? { traceExporter: tracesExporter(plan.traces, watch('traces')) }
+      : { spanProcessors: [] }),
+    logRecordProcessors: plan.logs ? [logProcessor(logsExporter(plan.logs, watch('logs')))] : [],
+  });
+  // What the SDK has to say is for who looks into trouble with it.
+  const tell = (message: string, ...more: unknown[]): void =>
+    logger.debug(`opentelemetry: ${message}`, more.length > 0 ? { details: more.map(String).join(' ') } : {});
+  diag.setLogger(
+    { error: tell, warn: tell, info: tell, debug: () => undefined, verbose: () => undefined },
+    {
+      logLevel: diagLogLevelFromString(getStringFromEnv('OTEL_LOG_LEVEL')) ?? DiagLogLevel.INFO,
+      suppressOverrideMessage: true,
+    },
+  );
+  sdk.start();
+  const others: MeterProvider[] = [];
+  return {
+    tracing: plan.traces ? new Traces(trace.getTracer(SCOPE, version), options.clock) : noTracing,
+    exported: (inner) => (plan.logs ? exportedLogger(inner, version) : inner),
+    addServer: (name, of) => {
+      if (!plan.metrics) return;
+      const own = resourceOf(name).merge(resourceFromAttributes({ 'service.instance.id': name }));
+      others.push(new MeterProvider({ resource: own, readers: [readerOf(of)] }));
+    },
+    shutdown: async () => {
+      await Promise.allSettled([sdk.shutdown(), ...others.map((each) => each.shutdown())]);
+    },
+  };
+}
+
+/** A number of a standard variable that is above 0. */
+function fromEnvironment(name: string): number | undefined {
+  const value = getNumberFromEnv(name);
+  return value !== undefined && value > 0 ? value : undefined;
+}
+
+function intervals() {
+  const exportIntervalMillis = fromEnvironment('OTEL_METRIC_EXPORT_INTERVAL') ?? DEFAULT_INTERVAL_MS;
+  const timeoutMs = fromEnvironment('OTEL_METRIC_EXPORT_TIMEOUT') ?? DEFAULT_TIMEOUT_MS;
+  return { exportIntervalMillis, exportTimeoutMillis: Math.min(timeoutMs, exportIntervalMillis) };
+}
+
+/** The SDK reads these variables only for exporters of its own. */
+function logProcessor(exporter: LogRecordExporter): BatchLogRecordProcessor {
+  const settings = {
+    maxQueueSize: fromEnvironment('OTEL_BLRP_MAX_QUEUE_SIZE'),
+    scheduledDelayMillis: fromEnvironment('OTEL_BLRP_SCHEDULE_DELAY'),
+    exportTimeoutMillis: fromEnvironment('OTEL_BLRP_EXPORT_TIMEOUT'),
+    maxExportBatchSize: fromEnvironment('OTEL_BLRP_MAX_EXPORT_BATCH_SIZE'),
+  };
+  const given = Object.entries(settings).filter(([, value]) => value !== undefined);
+  return new BatchLogRecordProcessor({ exporter, ...(Object.fromEntries(given) as Record<string, number>) });
+}
+
+/** Times of spans are monotonic within the exporter, and told as wall time. */
+class Traces implements Tracing {
+  readonly #tracer: Tracer;
+  readonly #clock: Clock;
+
+  constructor(tracer: Tracer, clock: Clock) {
+    this.#tracer = tracer;
+    this.#clock = clock;
+  }
+
+  async run<T>(name: string, options: SpanOptions, work: (span: Span) => Promise<T>): Promise<T> {
+    const { attributes = {}, parent, cause } = options;
+    const links = cause === undefined ? [] : linksTo(cause);
+    const under = parent === undefined ? ROOT_CONTEXT : contextOf(parent);
+    const span = this.#tracer.startSpan(name, { attributes, links, startTime: this.#at() }, under);
+    try {
+      return await context.with(trace.setSpan(under, span), () => work(this.#spanOf(span)));
+    } catch (error) {
+      span.recordException(error instanceof Error ? error : String(error));
+      span.setStatus({ code: SpanStatusCode.ERROR });
+      throw error;
+    } finally {
+      span.end(this.#at());
+    }
+  }
+
+  #spanOf(span: OtelSpan): Span {
+    return {
+      set: (attributes) => void span.setAttributes(attributes),
+      fail: (message) => void span.setStatus({ code: SpanStatusCode.ERROR, message }),
+      part: (name, startMs, endMs, { attributes = {}, failure } = {}) => {
+        const under = trace.setSpan(ROOT_CONTEXT, span);
+        const part = this.#tracer.startSpan(name, { attributes, startTime: this.#at(startMs) }, under);
+        if (failure !== undefined) part.setStatus({ code: SpanStatusCode.ERROR, message: failure });
+        part.end(this.#at(endMs));
+        return this.#spanOf(part);
+      },
+    };
+  }
+
+  /** A monotonic time as wall time. */
+  #at(monotonicMs = this.#clock.monotonicMs()): Date {
+    return new Date(this.#clock.wallSeconds() * 1000 - (this.#clock.monotonicMs() - monotonicMs));
+  }
+}
+
+const propagator = new W3CTraceContextPropagator();
+
+function contextOf(traceparent: TraceParent): OtelContext {
+  return propagator.extract(
+    ROOT_CONTEXT,
+    { traceparent },
+    {
+      get: (carrier, key) => (carrier as Record<string, string>)[key],
+      keys: (carrier) => Object.keys(carrier as object),
+    },
+  );
+}
+
+function linksTo(traceparent: TraceParent) {
+  const spanContext = trace.getSpanContext(contextOf(traceparent));
+  return spanContext ? [{ context: spanContext }] : [];
+}
+
+const SEVERITIES = {
+  debug: SeverityNumber.DEBUG,
+  info: SeverityNumber.INFO,
+  warn: SeverityNumber.WARN,
+  error: SeverityNumber.ERROR,
+} as const;
+
+/** Writes each line to both; the exported one bears the ids of the span under way. */
+function exportedLogger(inner: Logger, version: string): Logger {
+  const exporting = logs.getLogger(SCOPE, version);
+  const at =
+    (level: keyof typeof SEVERITIES) =>
+    (message: string, fields: LogFields = {}): void => {
+      inner[level](message, fields);
+      exporting.emit({
+        severityNumber: SEVERITIES[level],
+        severityText: level,
+        body: message,
+        attributes: Object.fromEntries(
+          Object.entries(fields).map(([key, value]) => [
+            key,
+            value instanceof Error ? value.message : attribute(value),
+          ]),
+        ),
+      });
+    };
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+}
+
+const attribute = (value: unknown): string | number | boolean =>
+  typeof value === 'number' || typeof value === 'boolean' ? value : String(value);

@@ -1,0 +1,102 @@
+/** What a maker of views keeps: the same object for a connection as long as it is there, and nothing of those that are gone. */
+import { setImmediate as turn } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { describe, expect, test } from 'vitest';
+import type { VisibleConnection } from '../../src/metrics/labels.ts';
+import type { Connection, ConnectionTable } from '../../src/model/snapshot.ts';
+import { idOf, plainViews, snapshotOf, tableOf } from './snapshots.ts';
+
+const LIVE = 1000;
+const CHURN = 100;
+/** So many came in the end: far more than are kept of 1,000. */
+const EVER = 41_000;
+/** KEPT_PER_CONNECTION and ALWAYS_KEPT, and what came since the last look. */
+const MOST_KEPT = 4 * LIVE + 10_000 + CHURN;
+
+const EMPTY = tableOf([]);
+const [SOMEBODY] = tableOf([{}]).connections;
+
+function tableWith(connections: readonly Connection[]): ConnectionTable {
+  const zeros = new Float64Array(connections.length);
+  const counters = Object.fromEntries(Object.keys(EMPTY.counters).map((name) => [name, zeros]));
+  return {
+    ...EMPTY,
+    connections: [...connections],
+    startTimeSeconds: zeros,
+    counters: counters as ConnectionTable['counters'],
+    compressionIn: zeros,
+    compressionOut: zeros,
+    quarantine: new Uint32Array(connections.length),
+    dormant: zeros,
+  };
+}
+
+/** Connections come and go in the order in which they came; each is a user of its own. */
+class Churn {
+  readonly #placeOf: (n: number) => number;
+  readonly #views = plainViews();
+  readonly #refs: WeakRef<VisibleConnection>[] = [];
+  #connections: Connection[] = [];
+  #visible = new Map<Connection, VisibleConnection>();
+  ever = 0;
+  /** Views in which a connection that was there before got another object. */
+  renewed = 0;
+  users: number | undefined;
+
+  constructor(placeOf: (n: number) => number) {
+    this.#placeOf = placeOf;
+  }
+
+  look(coming: number): void {
+    const staying = this.#connections.slice(Math.max(0, this.#connections.length + coming - LIVE));
+    const come = Array.from({ length: coming }, (_, i): Connection => {
+      const n = this.ever + i;
+      const identity = { ...SOMEBODY!.identity, user: `user-${n}` };
+      return { ...SOMEBODY!, id: idOf(n), place: this.#placeOf(n), identity };
+    });
+    this.ever += coming;
+    this.#connections = [...staying, ...come];
+    const { shown, aggregates } = this.#views.view(
+      snapshotOf({ connections: tableWith(this.#connections) }),
+      0,
+    );
+    this.users = aggregates?.users;
+    const visible = new Map(this.#connections.map((connection, i) => [connection, shown!.connections[i]!]));
+    if (staying.some((connection) => visible.get(connection) !== this.#visible.get(connection)))
+      this.renewed += 1;
+    for (const connection of come) this.#refs.push(new WeakRef(visible.get(connection)!));
+    this.#visible = visible;
+  }
+
+  async alive(): Promise<number> {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    // What a WeakRef was asked for or made of lives to the end of the turn.
+    await turn();
+    collect();
+    return this.#refs.filter((ref) => ref.deref() !== undefined).length;
+  }
+}
+
+describe('what is kept of connections', () => {
+  test('stays from view to view, and in bounds, when places rise for ever', async () => {
+    const churn = new Churn((n) => n);
+    churn.look(LIVE);
+    while (churn.ever < EVER) churn.look(CHURN);
+    expect(churn.renewed).toBe(0);
+    expect(churn.users).toBe(LIVE);
+    const alive = await churn.alive();
+    expect(alive).toBeGreaterThanOrEqual(LIVE);
+    expect(alive).toBeLessThanOrEqual(MOST_KEPT);
+  });
+
+  test('stays from view to view when places are used again by other users', async () => {
+    const churn = new Churn((n) => n % LIVE);
+    churn.look(LIVE);
+    while (churn.ever < EVER) churn.look(CHURN);
+    expect(churn.renewed).toBe(0);
+    expect(churn.users).toBe(LIVE);
+    expect(await churn.alive()).toBe(LIVE);
+  });
+});
