@@ -141,6 +141,11 @@ export function resultOf({ action }: ActRequest, outcome: ActOutcome, code: numb
       : { kind: 'retryable', message: `${name} failed: code ${code}`, function: name, code },
     interfaceNow: null,
     connectionNow: null,
-    report: { calls: [{ function: name, code, seconds: 0, atSeconds: 0 }], pages: 0, anomalies: {}, seconds: 0 },
+    report: {
+      calls: [{ function: name, code, seconds: 0, atSeconds: 0 }],
+      pages: 0,
+      anomalies: {},
+      seconds: 0,
+    },
   };
 }
