@@ -54,6 +54,13 @@ interface Kept {
   readonly start: HrTime;
 }
 
+/** A connection as it was; `is` undefined: it has ended. */
+interface Gone {
+  readonly was: VisibleConnection;
+  readonly is: VisibleConnection | undefined;
+  readonly attributes: Attributes;
+}
+
 export class CatalogueProducer implements MetricProducer {
   readonly #options: ProducerOptions;
   readonly #families: readonly Family[];
@@ -87,6 +94,7 @@ export class CatalogueProducer implements MetricProducer {
     const keptBefore = this.#kept;
     if (shown && this.#options.connections) yield* this.#keep(shown);
     else this.#kept = new Map<VisibleConnection, Kept>();
+    const goneConnections = yield* this.#goneConnections(keptBefore);
     for (const family of this.#families) {
       switch (family.kind) {
         case 'samples': {
@@ -124,7 +132,7 @@ export class CatalogueProducer implements MetricProducer {
         case 'identity': {
           const points = shown ? yield* this.#connectionPoints(family, shown, time) : [];
           if (points.length > 0) metrics.push(numbers(family, points));
-          const gone = [...this.#goneSeries(family, keptBefore)];
+          const gone = goneConnections.flatMap((each) => goneSeries(family, each));
           if (gone.length > 0) metrics.push(closing(family, gone, time));
           break;
         }
@@ -190,35 +198,21 @@ export class CatalogueProducer implements MetricProducer {
     return points;
   }
 
-  /** Attributes of series that the last collection had and this one has not, as their connection ended or looks new. */
-  *#goneSeries(
-    family: ConnectionFamily | IdentityFamily,
-    before: ReadonlyMap<VisibleConnection, Kept>,
-  ): Generator<Attributes, void> {
-    if (before === this.#kept) return;
-    const ids = new Set<string>();
-    const texts = new Set<string>();
-    let known = false;
-    for (const [connection, { attributes }] of before) {
-      if (this.#kept.has(connection)) continue;
-      if (!known) {
-        for (const each of this.#kept.keys()) {
-          ids.add(each.id);
-          if (family.kind === 'identity') texts.add(JSON.stringify(identityAttributes(family, each)));
-        }
-        known = true;
-      }
-      if (family.kind === 'identity') {
-        const own = identityAttributes(family, connection);
-        if (!texts.has(JSON.stringify(own))) yield own;
-        continue;
-      }
-      if (ids.has(connection.id)) continue;
-      for (const { where, labelValue } of family.series) {
-        if (where && !where(connection)) continue;
-        yield family.label === undefined ? attributes : { ...attributes, [family.label]: labelValue ?? '' };
-      }
+  /** Connections of the last collection that this one has not, each with what it looks like now, if it goes on. */
+  *#goneConnections(before: ReadonlyMap<VisibleConnection, Kept>): Sliced<Gone[]> {
+    const gone: Gone[] = [];
+    let row = 0;
+    for (const [was, { attributes }] of before) {
+      if (!this.#kept.has(was)) gone.push({ was, attributes, is: undefined });
+      if ((row += 1) % ROWS_PER_SLICE === 0) yield;
     }
+    if (gone.length === 0) return gone;
+    const byId = new Map<string, VisibleConnection>();
+    for (const connection of this.#kept.keys()) {
+      byId.set(connection.id, connection);
+      if ((row += 1) % ROWS_PER_SLICE === 0) yield;
+    }
+    return gone.map((each) => ({ ...each, is: byId.get(each.was.id) }));
   }
 
   #ownMetric(family: OwnFamily, endTime: HrTime): MetricData {
@@ -291,3 +285,16 @@ const identityAttributes = (family: IdentityFamily, connection: VisibleConnectio
   connection: connection.id,
   ...attributesOf(family.labels, family.texts(connection)),
 });
+
+/** Attributes of the series of a family that a connection had and has not any more. */
+function goneSeries(family: ConnectionFamily | IdentityFamily, { was, is, attributes }: Gone): Attributes[] {
+  if (family.kind === 'identity') {
+    const texts = family.texts(was);
+    const same = is && family.texts(is).every((text, i) => text === texts[i]);
+    return same ? [] : [identityAttributes(family, was)];
+  }
+  return family.series.flatMap(({ where, labelValue }) => {
+    if ((where && !where(was)) || (is && (!where || where(is)))) return [];
+    return [family.label === undefined ? attributes : { ...attributes, [family.label]: labelValue ?? '' }];
+  });
+}
