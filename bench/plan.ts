@@ -27,6 +27,8 @@ export interface Plan {
   readonly starts: number;
   /** Rounds of the page of a million samples; undefined: it is left out. */
   readonly million?: Rounds;
+  /** Collections and exports of 100,000 points. */
+  readonly otlp: Rounds;
 }
 
 const peerRounds = (connections: number): Rounds =>
@@ -43,6 +45,7 @@ export const FULL: Plan = {
   idleSeconds: 30,
   starts: 5,
   million: { warmUp: 2, timed: 7 },
+  otlp: { warmUp: 5, timed: 15 },
 };
 
 export const QUICK: Plan = {
@@ -54,4 +57,5 @@ export const QUICK: Plan = {
   scrapes: () => ({ warmUp: 3, gzip: 5, plain: 3 }),
   idleSeconds: 10,
   starts: 3,
+  otlp: { warmUp: 3, timed: 7 },
 };

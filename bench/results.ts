@@ -2,6 +2,7 @@
 import type { OfBoth } from './exporter-process.ts';
 import type { Machine } from './machine.ts';
 import type { MillionFigures } from './million.ts';
+import type { OtlpFigures } from './otlp-collect.ts';
 import type { MemoryFigures } from './process-figures.ts';
 import type { DecodeFigures, PollFigures } from './stages.ts';
 import type { WholeScrapeFigures } from './whole-scrape.ts';
@@ -28,6 +29,8 @@ export interface Results {
   /** By rising number of connections. */
   readonly sizes: readonly SizeResults[];
   readonly million?: MillionFigures;
+  /** Left out in files of runs before there was OTLP. */
+  readonly otlp?: OtlpFigures;
   readonly idle: { readonly seconds: number; readonly memory: OfBoth<MemoryFigures> };
   readonly startMs: number;
 }

@@ -1,4 +1,5 @@
 /** What the tables show, in which order, with the figures to reach. */
+import type { OtlpFigures } from './otlp-collect.ts';
 import type { Results, SizeResults } from './results.ts';
 import type { Target } from './targets.ts';
 import { riseOver, timesFaster } from './targets.ts';
@@ -160,7 +161,26 @@ export function sectionsOf({ sizes }: Results): Section[] {
   ];
 }
 
-export function singleRowsOf({ million, idle, startMs }: Results): SingleRow[] {
+function otlpRows(otlp: OtlpFigures): SingleRow[] {
+  const points = otlp.points.toLocaleString('en-US');
+  return [
+    { label: `OTLP, ${points} points: collect, ms`, value: otlp.collectMs, target: atMost(50, 'each') },
+    { label: 'OTLP: collect by observable instruments of the SDK, ms', value: otlp.sdkCollectMs },
+    {
+      label: 'OTLP: times faster than the instruments of the SDK',
+      value: timesFaster(otlp.sdkCollectMs, otlp.collectMs),
+    },
+    { label: 'OTLP: collect, serialise and send, ms', value: otlp.sendMs },
+    {
+      label: 'OTLP: longest delay of the event loop meanwhile, median, ms',
+      value: otlp.longestDelayMs,
+      target: atMost(50, 'each'),
+    },
+    { label: 'OTLP: longest delay, worst export, ms', value: otlp.worstDelayMs },
+  ];
+}
+
+export function singleRowsOf({ million, otlp, idle, startMs }: Results): SingleRow[] {
   const { exporter, host } = idle.memory;
   return [
     ...(million
@@ -172,6 +192,7 @@ export function singleRowsOf({ million, idle, startMs }: Results): SingleRow[] {
           { label: 'encoder alone: µs per sample', value: million.usPerSample },
         ]
       : []),
+    ...(otlp ? otlpRows(otlp) : []),
     {
       label: `idle for ${idle.seconds} s (office): RSS of both, MiB`,
       value: exporter.rssMiB + host.rssMiB,

@@ -13,6 +13,7 @@ import { closeConnections } from './http-client.ts';
 import { describeMachine, thisMachine } from './machine.ts';
 import { measureMillion } from './million.ts';
 import { parseFamilies } from './page-text.ts';
+import { measureOtlp } from './otlp-collect.ts';
 import { FULL, type Plan, QUICK } from './plan.ts';
 import { timePromClient } from './prom-client-peer.ts';
 import { findPushgateway, timePushgateway } from './pushgateway-peer.ts';
@@ -78,7 +79,9 @@ async function measure(plan: Plan): Promise<Results> {
     say('a page of a million samples');
     million = await measureMillion(plan.million);
   }
-  return { machine, quick: plan.quick, sizes, ...(million && { million }), idle, startMs };
+  say('OTLP');
+  const otlp = await measureOtlp(plan.otlp);
+  return { machine, quick: plan.quick, sizes, ...(million && { million }), otlp, idle, startMs };
 }
 
 async function main(): Promise<void> {

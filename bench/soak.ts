@@ -1,11 +1,14 @@
 /**
- * Thousands of polls with sessions that begin and end all the time, in one process: fails if its memory goes on growing.
+ * Thousands of polls with sessions that begin and end all the time, each with its page and that compressed, in one process:
+ * fails if its memory goes on growing.
  * `node bench/soak.ts [--polls=10000] [--docs]`; --docs writes the result into docs/performance.md.
  */
 import { parseArgs } from 'node:util';
 import { CATALOGUE } from '../src/metrics/catalogue.ts';
 import { PageEncoder } from '../src/metrics/exposition.ts';
 import { ViewMaker } from '../src/metrics/labels.ts';
+import { systemClock } from '../src/runtime/clock.ts';
+import { SegmentedGzip } from '../src/server/segmented-gzip.ts';
 import { writePart } from './document.ts';
 import { collectGarbage } from './garbage.ts';
 import { describeMachine, thisMachine } from './machine.ts';
@@ -36,11 +39,12 @@ async function soak(count: number): Promise<{ looks: Look[]; sessions: number }>
   const privacy = { users: 'plain', addresses: 'plain' } as const;
   const views = new ViewMaker({ privacy, detail: 'full', limit: SHOWN });
   const encoder = new PageEncoder(CATALOGUE, { format: 'text' });
+  const gzip = new SegmentedGzip(systemClock);
   const looks: Look[] = [];
   let sessions = 0;
   for (let i = 1; i <= count; i += 1) {
     const { snapshot, monotonicMs } = await polls.next();
-    encoder.encode(views.view(snapshot, monotonicMs));
+    await gzip.compress(encoder.encode(views.view(snapshot, monotonicMs)));
     if (i % (count / LOOKS) !== 0) continue;
     const now = look(i);
     looks.push(now);

@@ -27,7 +27,11 @@ const SECTIONS: readonly (readonly [title: string, about: string, pattern: RegEx
   ],
   ['Users', 'Only with `--collector.users`.', /^rras_user_/],
   ['Guarded actions', 'Only with `--web.enable-admin-api`.', /^rras_(?:admin|remediation)_/],
-  ['The exporter', 'Its own calls, anomalies and restarts.', /^rras_exporter_/],
+  [
+    'The exporter',
+    'Its own calls, anomalies and restarts; `rras_exporter_otlp_exports_total` only with [OTLP](opentelemetry.md).',
+    /^rras_exporter_/,
+  ],
 ];
 
 function labelsOf(family: Family): readonly string[] {
@@ -48,6 +52,7 @@ const row = ({ name, type, labels, help }: Entry): string =>
 export async function metricsDoc(): Promise<string> {
   const self = new SelfMetrics({ version: '', simulated: false, startedAtSeconds: 0, process: false });
   self.admin({ paused: () => false, breakers: () => [] });
+  self.otlp([]);
   const entries: Entry[] = [
     ...CATALOGUE.map((family) => ({ ...family, labels: labelsOf(family) })),
     ...(await self.describe()),

@@ -3,7 +3,6 @@
  * nothing yet must not stand here: an accepted flag is a promise.
  */
 import type { AdminConfig } from '../model/admin.ts';
-import type { OtlpConfig } from './otlp.ts';
 import { SOURCES, type Source } from '../model/words.ts';
 import type { ListenAddress } from './listen-address.ts';
 
@@ -389,6 +388,12 @@ type CountedOf<R> = R extends { counted: { choices: readonly (infer C extends st
 
 /** Every option by its flag, durations in milliseconds. */
 export type FlatOptions = { readonly [R in Table as R['flag']]: Value<R> };
+
+/** The section `otlp` of the file; the rest of it is in the standard variables of OpenTelemetry. */
+export interface OtlpConfig {
+  readonly enabled: boolean;
+  readonly connections: boolean;
+}
 
 /** What the program runs with: complete, validated, frozen. */
 export interface Options {

@@ -4,8 +4,8 @@
  */
 import { UsageError } from '../model/errors.ts';
 import { quote } from './flags.ts';
-import { bool, section } from './setting.ts';
-import { meant } from './setting.ts';
+import type { OtlpConfig } from './options.ts';
+import { bool, meant, section } from './setting.ts';
 
 /** Of the configuration file only: it has no flags. */
 export const otlpSection = section({
@@ -14,11 +14,6 @@ export const otlpSection = section({
   /** Also the series of each connection. */
   connections: bool(false),
 });
-
-export interface OtlpConfig {
-  readonly enabled: boolean;
-  readonly connections: boolean;
-}
 
 export const SIGNALS = ['traces', 'metrics', 'logs'] as const;
 export type Signal = (typeof SIGNALS)[number];

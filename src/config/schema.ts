@@ -16,9 +16,10 @@ import {
   type FlatOptions,
   type OptionRow,
   type Options,
+  type OtlpConfig,
   type Surroundings,
 } from './options.ts';
-import { type OtlpConfig, otlpSection } from './otlp.ts';
+import { otlpSection } from './otlp.ts';
 import { closest } from './suggestion.ts';
 
 /** Paths that the exporter serves itself. */

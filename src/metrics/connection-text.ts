@@ -430,7 +430,7 @@ function* arrange(
     }
     const [first] = runs;
     const stays = first?.source?.connections.length === to - from && first.count === to - from;
-    const block = stays ? first.source! : new Block(connections.slice(from, to), runs);
+    const block = stays ? first.source : new Block(connections.slice(from, to), runs);
     group.push(block);
     from = to;
     if (!last && !id.endsWith(GROUP_END) && group.length < MOST_BLOCKS) continue;

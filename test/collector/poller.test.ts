@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { enumerate } from '../../src/collector/enumerate.ts';
 import type { PollerOptions } from '../../src/collector/poller.ts';
 import { DENIED_FOR_MS, Poller } from '../../src/collector/poller.ts';
+import type { Clock } from '../../src/model/clock.ts';
 import type { FrameOf, ReadOutcome, SourceReader } from '../../src/model/frames.ts';
 import type { Logger } from '../../src/model/logger.ts';
 import type { RrasApi } from '../../src/model/rras-api.ts';
@@ -689,6 +690,68 @@ describe('X1', () => {
     expect(await poller.collect(WAIT_MS)).toMatchObject({ up: false });
     await clock.advance(INTERVAL_MS);
     expect(await poller.collect(WAIT_MS)).toMatchObject({ up: true });
+  });
+});
+
+describe('the background poll', () => {
+  const ROWS = 3000;
+  const SLICE_MS = 20;
+
+  it('that comes due in the middle of another is timed by all counters, and not by those so far', async () => {
+    const clock = new FakeClock();
+    let slices = false;
+    // Each slice ends at once, and others have their turn for a while.
+    const slicing: Clock = {
+      monotonicMs: () => {
+        if (slices) drift += 3;
+        return clock.monotonicMs() + drift;
+      },
+      wallSeconds: () => clock.wallSeconds(),
+      sleep: (ms, signal) => clock.sleep(slices && ms <= 0 ? SLICE_MS : ms, signal),
+    };
+    let drift = 0;
+    const { reader, poller } = bench({ clock: slicing });
+    let polls = 0;
+    // The last alone is so fast: the others would be polled half as often.
+    reader.answers.connections = () => {
+      polls += 1;
+      const seconds = clock.monotonicMs() / 1000 - 1000;
+      return ok(
+        connectionsFrame(
+          Array.from({ length: ROWS }, (_, slot) => ({
+            slot,
+            duration: 100_000 + Math.round(seconds),
+            receivedBytes: slot === ROWS - 1 ? Math.round(seconds * 300e6) : 0,
+            ...(polls === 1 && { identity: { handle: slot.toString(16).padStart(16, '0') } }),
+          })),
+        ),
+      );
+    };
+    const stop = new AbortController();
+    void poller.run(stop.signal);
+    await settle();
+    const due = async (): Promise<number> => {
+      await settle();
+      return clock.nextDueMs! - clock.monotonicMs();
+    };
+    poller.poke();
+    await settle();
+    await clock.advance(1000);
+    expect(polls).toBe(2);
+    const usual = await due();
+    expect(usual).toBeLessThan(8000);
+    await clock.advance(usual - SLICE_MS);
+    slices = true;
+    const scrape = poller.collect(WAIT_MS);
+    await settle();
+    await clock.advance(2 * SLICE_MS);
+    expect([polls, poller.snapshot().generation]).toEqual([3, 2]);
+    await clock.advance(1000);
+    await scrape;
+    expect([polls, poller.snapshot().generation]).toEqual([3, 3]);
+    slices = false;
+    expect(await due()).toBeLessThan(8000);
+    stop.abort();
   });
 });
 

@@ -10,17 +10,29 @@ export interface OtlpProgramOptions {
   readonly scenario?: string;
   /** OTEL_METRIC_EXPORT_INTERVAL */
   readonly intervalMs?: number;
+  /** More of the configuration file than that connections are pushed one by one. */
+  readonly config?: string;
   /** Other variables. */
   readonly environment?: Readonly<Record<string, string>>;
   readonly flags?: readonly string[];
 }
 
+/** For a receiver of metrics, or a test of them: traces and logs stay off. */
+export const METRICS_ONLY = { OTEL_TRACES_EXPORTER: 'none', OTEL_LOGS_EXPORTER: 'none' };
+
 /** Pushes the connections one by one too. Resolves when it serves. */
 export async function startOtlpProgram(options: OtlpProgramOptions): Promise<Program> {
-  const { endpoint, scenario = 'office', intervalMs = 1000, environment = {}, flags = [] } = options;
+  const {
+    endpoint,
+    scenario = 'office',
+    intervalMs = 1000,
+    environment = {},
+    flags = [],
+    config = '',
+  } = options;
   const folder = mkdtempSync(join(tmpdir(), 'rras-exporter-otlp-config-'));
-  const config = join(folder, 'rras-exporter.yml');
-  writeFileSync(config, 'otlp:\n  connections: true\n');
+  const file = join(folder, 'rras-exporter.yml');
+  writeFileSync(file, `otlp: {connections: true}\n${config}`);
   try {
     return await Program.serveWith(
       {
@@ -28,7 +40,7 @@ export async function startOtlpProgram(options: OtlpProgramOptions): Promise<Pro
         OTEL_METRIC_EXPORT_INTERVAL: String(intervalMs),
         ...environment,
       },
-      `--config.file=${config}`,
+      `--config.file=${file}`,
       `--rras.simulate=${scenario}`,
       ...flags,
     );

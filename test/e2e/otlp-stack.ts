@@ -67,6 +67,8 @@ export class OtlpStack {
         `-remoteWrite.relabelConfig=${file('relabel.yml', RELABEL)}`,
         `-remoteWrite.tmpDataPath=${join(folder, 'vmagent')}`,
         '-remoteWrite.flushInterval=100ms',
+        // Several overtake each other, and Prometheus refuses what comes late: the end of a series, for one.
+        '-remoteWrite.queues=1',
       ];
       const vmagent = await Peer.start(vmagentPath, flags, folder, await freePort(), '-httpListenAddr');
       return new OtlpStack(prometheus, vmagent, folder, configFile);

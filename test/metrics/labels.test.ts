@@ -4,7 +4,8 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import type { VisibleConnection } from '../../src/metrics/labels.ts';
-import type { Connection, ConnectionTable } from '../../src/model/snapshot.ts';
+import type { Connection, ConnectionCounter, ConnectionTable } from '../../src/model/snapshot.ts';
+import { CONNECTION_COUNTERS } from '../../src/model/snapshot.ts';
 import { idOf, plainViews, snapshotOf, tableOf } from './snapshots.ts';
 
 const LIVE = 1000;
@@ -14,17 +15,20 @@ const EVER = 41_000;
 /** KEPT_PER_CONNECTION and ALWAYS_KEPT, and what came since the last look. */
 const MOST_KEPT = 4 * LIVE + 10_000 + CHURN;
 
+const NAME_BYTES = 2048;
+const MIB = 1024 * 1024;
+
 const EMPTY = tableOf([]);
 const [SOMEBODY] = tableOf([{}]).connections;
 
 function tableWith(connections: readonly Connection[]): ConnectionTable {
   const zeros = new Float64Array(connections.length);
-  const counters = Object.fromEntries(Object.keys(EMPTY.counters).map((name) => [name, zeros]));
+  const counters = Object.fromEntries(CONNECTION_COUNTERS.map((counter) => [counter, zeros]));
   return {
     ...EMPTY,
     connections: [...connections],
     startTimeSeconds: zeros,
-    counters: counters as ConnectionTable['counters'],
+    counters: counters as Record<ConnectionCounter, Float64Array>,
     compressionIn: zeros,
     compressionOut: zeros,
     quarantine: new Uint32Array(connections.length),
@@ -32,9 +36,18 @@ function tableWith(connections: readonly Connection[]): ConnectionTable {
   };
 }
 
+async function collectGarbage(): Promise<void> {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  // What a WeakRef was asked for or made of lives to the end of the turn.
+  await turn();
+  collect();
+}
+
 /** Connections come and go in the order in which they came; each is a user of its own. */
 class Churn {
   readonly #placeOf: (n: number) => number;
+  readonly #nameBytes: number;
   readonly #views = plainViews();
   readonly #refs: WeakRef<VisibleConnection>[] = [];
   #connections: Connection[] = [];
@@ -44,15 +57,16 @@ class Churn {
   renewed = 0;
   users: number | undefined;
 
-  constructor(placeOf: (n: number) => number) {
+  constructor(placeOf: (n: number) => number, nameBytes = 10) {
     this.#placeOf = placeOf;
+    this.#nameBytes = nameBytes;
   }
 
   look(coming: number): void {
     const staying = this.#connections.slice(Math.max(0, this.#connections.length + coming - LIVE));
     const come = Array.from({ length: coming }, (_, i): Connection => {
       const n = this.ever + i;
-      const identity = { ...SOMEBODY!.identity, user: `user-${n}` };
+      const identity = { ...SOMEBODY!.identity, user: `${n}`.padEnd(this.#nameBytes, '.') };
       return { ...SOMEBODY!, id: idOf(n), place: this.#placeOf(n), identity };
     });
     this.ever += coming;
@@ -70,11 +84,7 @@ class Churn {
   }
 
   async alive(): Promise<number> {
-    setFlagsFromString('--expose-gc');
-    const collect = runInNewContext('gc') as () => void;
-    // What a WeakRef was asked for or made of lives to the end of the turn.
-    await turn();
-    collect();
+    await collectGarbage();
     return this.#refs.filter((ref) => ref.deref() !== undefined).length;
   }
 }
@@ -91,12 +101,17 @@ describe('what is kept of connections', () => {
     expect(alive).toBeLessThanOrEqual(MOST_KEPT);
   });
 
-  test('stays from view to view when places are used again by other users', async () => {
-    const churn = new Churn((n) => n % LIVE);
+  test('stays from view to view when places are used again by other users, whose names do not pile up', async () => {
+    const churn = new Churn((n) => n % LIVE, NAME_BYTES);
     churn.look(LIVE);
+    await collectGarbage();
+    const before = process.memoryUsage().heapUsed;
     while (churn.ever < EVER) churn.look(CHURN);
     expect(churn.renewed).toBe(0);
     expect(churn.users).toBe(LIVE);
     expect(await churn.alive()).toBe(LIVE);
+    // Users are told apart by their names, which would be 80 MiB by now.
+    const grown = process.memoryUsage().heapUsed - before;
+    expect(grown).toBeLessThan(MOST_KEPT * NAME_BYTES + 10 * MIB);
   });
 });

@@ -15,3 +15,10 @@ it('docs/metrics.md names every family of the catalogue, and nothing that the ca
     .sort();
   expect(documented).toEqual(CATALOGUE.map(({ name }) => name).sort());
 });
+
+it.each(['rras_exporter_otlp_exports_total', 'rras_admin_requests_total', 'rras_exporter_wraps_total'])(
+  'docs/metrics.md names %s of the exporter itself',
+  (name) => {
+    expect(text).toContain(`| \`${name}\` | counter |`);
+  },
+);

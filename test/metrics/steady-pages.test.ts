@@ -4,12 +4,13 @@
  * Within a family the lines may come in another order.
  */
 import fc from 'fast-check';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
 import type { Family } from '../../src/metrics/catalogue.ts';
 import { CATALOGUE } from '../../src/metrics/catalogue.ts';
 import type { Format } from '../../src/metrics/exposition.ts';
 import { PageEncoder } from '../../src/metrics/exposition.ts';
 import type { View } from '../../src/metrics/labels.ts';
+import type { Sliced } from '../../src/model/slices.ts';
 import type { Act, Share, Table } from './changing-view.ts';
 import { ACTS, ChangingView, SHARES, TABLES } from './changing-view.ts';
 
@@ -145,6 +146,10 @@ class Steady {
     expectPlain(expected, plainLines(fresh, format === 'openmetrics' ? createdSeconds : undefined));
   }
 
+  begin(view: View): Sliced<Buffer[]> {
+    return this.#encoder.encoding(view);
+  }
+
   /** What a chunk was compressed to is kept with the chunk: the same object must be the same bytes. */
   #checkKept(chunks: readonly Uint8Array[]): void {
     for (const chunk of chunks) {
@@ -253,6 +258,82 @@ describe('an encoder that goes on from page to page writes what a new one writes
   test('and all kinds of change were met', () => {
     const kinds = [...ACTS, ...TABLES, 'no connection', 'more than 2,048 connections', 'row other'];
     for (const kind of kinds) expect(met[kind], kind).toBeGreaterThan(0);
+  });
+});
+
+describe('after a page that was not completed', () => {
+  const CONNECTIONS = 700;
+  const setUp = () => {
+    const server = new ChangingView(SEED, CONNECTIONS, CONNECTIONS + 100);
+    const text = new Steady('text', undefined);
+    const pages = [text, new Steady('openmetrics', undefined, text)] as const;
+    return { server, pages };
+  };
+  /** The very same again, and then others. */
+  const checkNext = ({ server, pages: [text, openmetrics] }: ReturnType<typeof setUp>, i: number): void => {
+    const order = i % 2 === 0 ? [text, openmetrics] : [openmetrics, text];
+    for (const table of ['same', 'new'] as const) {
+      const next = server.next(table);
+      for (const each of order) each.check(next);
+    }
+  };
+  const change = (server: ChangingView, i: number): void => {
+    server.change('count', 'half');
+    server.change('errors', 'block');
+    server.change('retext', 'few');
+    if (i % 3 === 0) server.change('come', 'one');
+    if (i % 3 === 1) server.change('go', 'block');
+    if (server.count < CONNECTIONS / 2) server.change('come', 'block');
+  };
+
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
+  test('as no memory was left, the next one is right, wherever that was', { timeout: 60_000 }, () => {
+    const site = setUp();
+    const { server, pages } = site;
+    pages[0].check(server.next('new'));
+    const allocate = Buffer.allocUnsafeSlow.bind(Buffer);
+    let failures = 0;
+    for (let i = 0; i < 60; i += 1) {
+      change(server, i);
+      const { view } = server.next('new');
+      let left = i;
+      const spy = vi.spyOn(Buffer, 'allocUnsafeSlow').mockImplementation((bytes) => {
+        left -= 1;
+        if (left === -1) throw new RangeError('Array buffer allocation failed');
+        return allocate(bytes);
+      });
+      const page = pages[i % 2]!.begin(view);
+      try {
+        while (page.next().done !== true);
+      } catch (error) {
+        expect(error).toEqual(new RangeError('Array buffer allocation failed'));
+        failures += 1;
+      }
+      spy.mockRestore();
+      checkNext(site, i);
+    }
+    expect(failures).toBeGreaterThan(5);
+  });
+
+  test('as nobody went on with it, the next one is right, wherever that was', { timeout: 60_000 }, () => {
+    const site = setUp();
+    const { server, pages } = site;
+    pages[0].check(server.next('new'));
+    for (let i = 0, steps = 0; ; i += 1, steps += 7) {
+      change(server, i);
+      const page = pages[i % 2]!.begin(server.next('new').view);
+      let done = false;
+      for (let step = 0; step < steps && !done; step += 1) done = page.next().done === true;
+      page.return([]);
+      if (done) {
+        expect(i).toBeGreaterThan(10);
+        return;
+      }
+      checkNext(site, i);
+    }
   });
 });
 

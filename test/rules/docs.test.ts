@@ -13,6 +13,8 @@ describe.each([
   'CONTRIBUTING.md',
   'CHANGELOG.md',
   'docs/architecture.md',
+  'docs/opentelemetry.md',
+  'docs/performance.md',
   'docs/recording.md',
   'docs/remediation.md',
 ])('%s', (document) => {

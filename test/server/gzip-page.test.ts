@@ -226,6 +226,41 @@ describe('H1 the gzip form of a page', () => {
   });
 });
 
+describe('a page that could not be made', () => {
+  const [a, b, c] = [textOf(900_000, 1), noise(600_000, 2), textOf(700_000, 3)];
+  /** Nothing that zlib takes, but with a length as bytes have. */
+  const broken = { length: 500_000 } as unknown as Uint8Array;
+  const failure = new Error('no page this time');
+
+  test('as it could not be compressed, harms neither the next one nor what is kept of its chunks', async () => {
+    const pages = new Pages();
+    await check(await pages.make([a, b]), Buffer.concat([a, b]), 2);
+    for (const chunks of [
+      [broken, a, c],
+      [a, c, broken],
+      [c, broken, b, a],
+    ]) {
+      await expect(pages.make(chunks)).rejects.toThrow(TypeError);
+      await check(await pages.make([c, a, b]), Buffer.concat([c, a, b]), 2);
+      await check(await pages.make([a]), a, 2);
+    }
+  });
+
+  test('as it could not be rendered, is made anew for who asks next, also if they wait already', async () => {
+    let failing = true;
+    const render = (): Promise<readonly Uint8Array[]> =>
+      failing ? Promise.reject(failure) : Promise.resolve([a, b]);
+    const cache = new PageCache({ contentTypes: CONTENT_TYPES, render }, new FakeClock());
+    const snapshot = snapshotOf();
+    const [first, joined] = [cache.get(snapshot, 'text'), cache.get(snapshot, 'text')];
+    const next = first.catch(() => (failing = false)).then(() => cache.get(snapshot, 'text'));
+    await expect(first).rejects.toBe(failure);
+    await expect(joined).rejects.toBe(failure);
+    await check(await next, Buffer.concat([a, b]), 2);
+    await check(await cache.get(snapshot, 'openmetrics'), Buffer.concat([a, b]), 2);
+  });
+});
+
 describe('the reader of members', () => {
   const file = gzipSync('a page', { level: 1 });
   const changed = (at: number): Buffer => {

@@ -33,12 +33,12 @@ describe('requireTool', () => {
   }
 
   /** Runs vitest on a suite of two tests for the tool. */
-  async function report(tool: string, ci: boolean) {
+  async function report(tool: string, ci: boolean, ...others: readonly string[]) {
     writeFileSync(
       join(folder, 'suite.test.ts'),
       `import { test } from 'vitest';
        import { requireTool } from './require-tool.ts';
-       requireTool(${JSON.stringify(tool)})('suite', (path) => { test('a', () => {}); test('b ' + path, () => {}); });`,
+       requireTool(${[tool, ...others].map((name) => JSON.stringify(name)).join()})('suite', (path) => { test('a', () => {}); test('b ' + path, () => {}); });`,
     );
     const env = { ...process.env, CI: 'true' };
     if (!ci) Reflect.deleteProperty(env, 'CI');
@@ -70,6 +70,12 @@ describe('requireTool', () => {
 
   test('shows and counts each test that is skipped for want of the tool', async () => {
     const { counts, names } = await report('no-such-tool', false);
+    expect(counts).toEqual([0, 0, 2]);
+    expect(names[0]).toBe('suite [skipped: no-such-tool is not installed] a');
+  });
+
+  test('names the one of several tools that is missing', async () => {
+    const { counts, names } = await report('sh', false, 'no-such-tool');
     expect(counts).toEqual([0, 0, 2]);
     expect(names[0]).toBe('suite [skipped: no-such-tool is not installed] a');
   });

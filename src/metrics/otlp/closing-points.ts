@@ -65,7 +65,7 @@ export function closingRequest(
 ): Part {
   return message(
     1,
-    message(1, ...attributes(1, resource.attributes as Attributes)),
+    message(1, ...attributes(1, resource.attributes)),
     message(2, message(1, text(1, scope.name), text(2, scope.version ?? '')), ...metrics.map(metricPart)),
   );
 }

@@ -54,6 +54,6 @@ const shorten = (text: string): string => text.replaceAll(/\s+/g, ' ').slice(0, 
 /** Without what an endpoint may hold of a password. */
 function describe(error: Error): string {
   const { code } = error as { code?: unknown };
-  const known = code === undefined || code === '' ? '' : ` (${String(code)})`;
+  const known = typeof code === 'number' || (typeof code === 'string' && code !== '') ? ` (${code})` : '';
   return `${error.message || error.name}${known}`.replaceAll(/\/\/[^/@\s]*@/g, '//');
 }

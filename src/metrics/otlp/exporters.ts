@@ -103,6 +103,7 @@ function exporterOf<Items, Response extends Answer>(
   const { variable, path, service, method } = place;
   const component = `otlp_${protocol}_${path}`;
   if (protocol === 'grpc') {
+    // eslint-disable-next-line @typescript-eslint/no-deprecated -- the SDK's own exporters have no other way either
     const options = convertLegacyOtlpGrpcOptions({}, variable);
     return new WatchedExporter(
       createOtlpGrpcExportDelegate(options, watched, component, helper, undefined, service, method),
@@ -110,6 +111,7 @@ function exporterOf<Items, Response extends Answer>(
     );
   }
   const contentType = protocol === 'http/json' ? 'application/json' : 'application/x-protobuf';
+  // eslint-disable-next-line @typescript-eslint/no-deprecated -- as above
   const options = convertLegacyHttpOptions({}, variable, path, { 'Content-Type': contentType });
   return new WatchedExporter(
     createOtlpHttpExportDelegate(options, watched, component, helper, undefined),

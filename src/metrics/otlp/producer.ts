@@ -66,7 +66,7 @@ export class CatalogueProducer implements MetricProducer {
   readonly #families: readonly Family[];
   readonly #start: HrTime;
   #kept = new Map<VisibleConnection, Kept>();
-  /** Of the last collection: by family and label values, the attributes of each series of few. */
+  /** Of the last collection: by family and label values, the attributes of series that come and go by themselves. */
   #series = new Map<string, ReadonlyMap<string, Attributes>>();
 
   constructor(options: ProducerOptions) {
@@ -82,7 +82,7 @@ export class CatalogueProducer implements MetricProducer {
     const [seen, ownFamilies] = await Promise.all([view(), own?.() ?? []]);
     const time = toHrTime(clock.wallSeconds());
     const metrics = await inSlices(this.#metrics(seen, time), clock);
-    for (const family of ownFamilies) metrics.push(this.#ownMetric(family, time));
+    for (const family of ownFamilies) metrics.push(...this.#ownMetrics(family, time));
     const scope = { name: 'rras-exporter', version };
     // The resource is the reader's.
     return { resourceMetrics: { resource: emptyResource(), scopeMetrics: [{ scope, metrics }] }, errors: [] };
@@ -106,16 +106,7 @@ export class CatalogueProducer implements MetricProducer {
             points.push({ startTime: this.#start, endTime: time, attributes, value });
           });
           if (points.length > 0) metrics.push(numbers(family, points));
-          const gone = [...(this.#series.get(family.name) ?? [])].filter(([key]) => !series.has(key));
-          if (gone.length > 0)
-            metrics.push(
-              closing(
-                family,
-                gone.map(([, attributes]) => attributes),
-                time,
-              ),
-            );
-          this.#series.set(family.name, series);
+          metrics.push(...this.#ended(family, series, time));
           break;
         }
         case 'histogram': {
@@ -130,10 +121,12 @@ export class CatalogueProducer implements MetricProducer {
         }
         case 'connections':
         case 'identity': {
-          const points = shown ? yield* this.#connectionPoints(family, shown, time) : [];
+          const rare = new Map<string, Attributes>();
+          const points = shown ? yield* this.#connectionPoints(family, shown, time, rare) : [];
           if (points.length > 0) metrics.push(numbers(family, points));
           const gone = goneConnections.flatMap((each) => goneSeries(family, each));
           if (gone.length > 0) metrics.push(closing(family, gone, time));
+          metrics.push(...this.#ended(family, rare, time));
           break;
         }
       }
@@ -162,6 +155,8 @@ export class CatalogueProducer implements MetricProducer {
     family: ConnectionFamily | IdentityFamily,
     shown: ShownTable,
     endTime: HrTime,
+    /** Gets those that not every connection has at any time. */
+    rare: Map<string, Attributes>,
   ): Sliced<DataPoint<number>[]> {
     const points: DataPoint<number>[] = [];
     const { connections, other } = shown;
@@ -184,18 +179,26 @@ export class CatalogueProducer implements MetricProducer {
         if ((nonZero && value === 0) || (where && !where(connection))) continue;
         const kept = this.#kept.get(connection)!;
         const attributes = label ? { ...kept.attributes, ...label } : kept.attributes;
+        if (nonZero) rare.set(`${connection.id} ${labelValue ?? ''}`, attributes);
         points.push({ startTime: kept.start, endTime, attributes, value });
       }
       const unseen = counter === undefined ? undefined : other?.[counter];
-      if (unseen !== undefined && !(nonZero && unseen === 0))
-        points.push({
-          startTime: this.#start,
-          endTime,
-          attributes: { connection: OTHER, ...label },
-          value: unseen,
-        });
+      if (unseen !== undefined && !(nonZero && unseen === 0)) {
+        const attributes = { connection: OTHER, ...label };
+        rare.set(`${OTHER} ${labelValue ?? ''}`, attributes);
+        points.push({ startTime: this.#start, endTime, attributes, value: unseen });
+      }
     }
     return points;
+  }
+
+  /** Points for the series that the last collection had and these are not any more. */
+  #ended(family: Head, series: ReadonlyMap<string, Attributes>, time: HrTime): ClosingMetricData[] {
+    const gone: Attributes[] = [];
+    for (const [key, attributes] of this.#series.get(family.name) ?? [])
+      if (!series.has(key)) gone.push(attributes);
+    this.#series.set(family.name, series);
+    return gone.length > 0 ? [closing(family, gone, time)] : [];
   }
 
   /** Connections of the last collection that this one has not, each with what it looks like now, if it goes on. */
@@ -215,23 +218,21 @@ export class CatalogueProducer implements MetricProducer {
     return gone.map((each) => ({ ...each, is: byId.get(each.was.id) }));
   }
 
-  #ownMetric(family: OwnFamily, endTime: HrTime): MetricData {
+  #ownMetrics(family: OwnFamily, endTime: HrTime): MetricData[] {
     const startTime = this.#start;
     if (family.type === 'histogram') {
-      return histograms(
-        family,
-        family.histograms.map(({ labels, bounds, counts, sum }) => ({
-          startTime,
-          endTime,
-          attributes: labels,
-          value: histogram(bounds, counts, sum),
-        })),
-      );
+      const points = family.histograms.map(({ labels, bounds, counts, sum }) => ({
+        startTime,
+        endTime,
+        attributes: labels,
+        value: histogram(bounds, counts, sum),
+      }));
+      return points.length > 0 ? [histograms(family, points)] : [];
     }
-    return numbers(
-      family,
-      family.samples.map(({ labels, value }) => ({ startTime, endTime, attributes: labels, value })),
-    );
+    const { samples } = family;
+    const points = samples.map(({ labels, value }) => ({ startTime, endTime, attributes: labels, value }));
+    const series = new Map(samples.map(({ labels }) => [JSON.stringify(labels), labels]));
+    return [...(points.length > 0 ? [numbers(family, points)] : []), ...this.#ended(family, series, endTime)];
   }
 }
 
@@ -293,7 +294,9 @@ function goneSeries(family: ConnectionFamily | IdentityFamily, { was, is, attrib
     const same = is && family.texts(is).every((text, i) => text === texts[i]);
     return same ? [] : [identityAttributes(family, was)];
   }
-  return family.series.flatMap(({ where, labelValue }) => {
+  return family.series.flatMap(({ where, nonZero, labelValue }) => {
+    // Told apart by the series that there were.
+    if (nonZero) return [];
     if ((where && !where(was)) || (is && (!where || where(is)))) return [];
     return [family.label === undefined ? attributes : { ...attributes, [family.label]: labelValue ?? '' }];
   });

@@ -2,7 +2,7 @@
  * Starts OpenTelemetry: metrics, traces and logs, each only where the plan has it. Loaded only when there is a plan.
  * Whatever a receiver does, nobody waits for it.
  */
-import type { Context as OtelContext, Span as OtelSpan, Tracer } from '@opentelemetry/api';
+import type { Context as OtelContext, HrTime, Span as OtelSpan, Tracer } from '@opentelemetry/api';
 import {
   context,
   diag,
@@ -17,12 +17,13 @@ import type { Resource } from '@opentelemetry/resources';
 import {
   defaultResource,
   detectResources,
-  envDetector,
+  emptyResource,
+  resourceAttributesEnvDetector,
   resourceFromAttributes,
+  serviceNameEnvDetector,
 } from '@opentelemetry/resources';
 import type { LogRecordExporter } from '@opentelemetry/sdk-logs';
 import { BatchLogRecordProcessor } from '@opentelemetry/sdk-logs';
-import { emptyResource } from '@opentelemetry/resources';
 import type { CollectionResult, MetricProducer } from '@opentelemetry/sdk-metrics';
 import { MeterProvider, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics';
 import { NodeSDK } from '@opentelemetry/sdk-node';
@@ -40,6 +41,7 @@ import type { ExportOutcome } from './export-watch.ts';
 import { ExportWatch } from './export-watch.ts';
 import type { Protocol } from './exporters.ts';
 import { logsExporter, metricsExporter, tracesExporter } from './exporters.ts';
+import { toHrTime } from './producer.ts';
 
 export interface TelemetryOptions {
   readonly plan: Readonly<Partial<Record<'traces' | 'metrics' | 'logs', Protocol>>>;
@@ -74,7 +76,7 @@ export const NO_METRICS: CollectionResult = {
 const DEFAULT_INTERVAL_MS = 60_000;
 const DEFAULT_TIMEOUT_MS = 30_000;
 /** Points in one request: more would hold up the event loop while they are serialised. */
-const POINTS_PER_REQUEST = 4_000;
+export const POINTS_PER_REQUEST = 4_000;
 const SCOPE = 'rras-exporter';
 
 export function startTelemetry(options: TelemetryOptions): Telemetry {
@@ -90,7 +92,7 @@ export function startTelemetry(options: TelemetryOptions): Telemetry {
           'host.name': hostName,
         }),
       )
-      .merge(detectResources({ detectors: [envDetector] }));
+      .merge(detectResources({ detectors: [resourceAttributesEnvDetector, serviceNameEnvDetector] }));
   const readerOf = (of: MetricProducer): PeriodicExportingMetricReader =>
     new PeriodicExportingMetricReader({
       exporter: metricsExporter(plan.metrics!, watch('metrics')),
@@ -158,6 +160,9 @@ function logProcessor(exporter: LogRecordExporter): BatchLogRecordProcessor {
   return new BatchLogRecordProcessor({ exporter, ...(Object.fromEntries(given) as Record<string, number>) });
 }
 
+/** A monotonic time, or now, as wall time. */
+type WallTimes = (monotonicMs?: number) => HrTime;
+
 /** Times of spans are monotonic within the exporter, and told as wall time. */
 class Traces implements Tracing {
   readonly #tracer: Tracer;
@@ -172,35 +177,38 @@ class Traces implements Tracing {
     const { attributes = {}, parent, cause } = options;
     const links = cause === undefined ? [] : linksTo(cause);
     const under = parent === undefined ? ROOT_CONTEXT : contextOf(parent);
-    const span = this.#tracer.startSpan(name, { attributes, links, startTime: this.#at() }, under);
+    // One for the whole trace: a step of the system time must not put a part before or after it.
+    const at = this.#wallTimes();
+    const span = this.#tracer.startSpan(name, { attributes, links, startTime: at() }, under);
     try {
-      return await context.with(trace.setSpan(under, span), () => work(this.#spanOf(span)));
+      return await context.with(trace.setSpan(under, span), () => work(this.#spanOf(span, at)));
     } catch (error) {
       span.recordException(error instanceof Error ? error : String(error));
       span.setStatus({ code: SpanStatusCode.ERROR });
       throw error;
     } finally {
-      span.end(this.#at());
+      span.end(at());
     }
   }
 
-  #spanOf(span: OtelSpan): Span {
+  #spanOf(span: OtelSpan, at: WallTimes): Span {
     return {
       set: (attributes) => void span.setAttributes(attributes),
       fail: (message) => void span.setStatus({ code: SpanStatusCode.ERROR, message }),
       part: (name, startMs, endMs, { attributes = {}, failure } = {}) => {
         const under = trace.setSpan(ROOT_CONTEXT, span);
-        const part = this.#tracer.startSpan(name, { attributes, startTime: this.#at(startMs) }, under);
+        const part = this.#tracer.startSpan(name, { attributes, startTime: at(startMs) }, under);
         if (failure !== undefined) part.setStatus({ code: SpanStatusCode.ERROR, message: failure });
-        part.end(this.#at(endMs));
-        return this.#spanOf(part);
+        part.end(at(endMs));
+        return this.#spanOf(part, at);
       },
     };
   }
 
-  /** A monotonic time as wall time. */
-  #at(monotonicMs = this.#clock.monotonicMs()): Date {
-    return new Date(this.#clock.wallSeconds() * 1000 - (this.#clock.monotonicMs() - monotonicMs));
+  #wallTimes(): WallTimes {
+    const clock = this.#clock;
+    const offsetMs = clock.wallSeconds() * 1000 - clock.monotonicMs();
+    return (monotonicMs = clock.monotonicMs()) => toHrTime((offsetMs + monotonicMs) / 1000);
   }
 }
 

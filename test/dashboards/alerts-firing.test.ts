@@ -1,0 +1,272 @@
+/**
+ * Each alert fires on a real Prometheus that scrapes the program, with durations that a test has the patience for. What
+ * no scenario of the simulator shows comes out of recordings of it that are played back. A page of the test's own stands
+ * in only for the three things that neither has:
+ *
+ * - a load of the configuration that failed, since the program reads its configuration at its start only;
+ * - a byte counter that may have wrapped unseen, which takes an old server and some GiB between two polls;
+ * - a tunnel without a free port, since the simulator keeps some spare ones.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import type { Server } from 'node:http';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { stringify } from 'yaml';
+import { GuardedExporter } from '../../tools/guarded-exporter.ts';
+import type { RuleFile } from '../../tools/mixin.ts';
+import { renderMixin } from '../../tools/mixin.ts';
+import { freePort } from '../e2e/peer.ts';
+import { buildIfStale, endAll, isAlive, Program, until } from '../e2e/program.ts';
+import { ScrapingPrometheus } from '../e2e/scraping-prometheus.ts';
+import { recordSimulator, replacing } from '../native/recordings.ts';
+import { requireTool } from '../tools/require-tool.ts';
+import { ALERTS } from './rule-files.ts';
+
+/** What the simulator does not come to in a minute; the other thresholds are the defaults. */
+const OVERRIDES = `{
+  snapshotStaleSeconds: 3, snapshotOldSeconds: 5,
+  linkFlaps: 3,
+  portsPredictedFromRatio: 0.01,
+  errorsPerFrame: 1e-9, errorsPerSecond: 0,
+  dormantConnections: 1, dormantRatio: 0,
+  userConnections: 1,
+}`;
+
+const SHORTER: Readonly<Record<string, string>> = {
+  '5m': '8s',
+  '10m': '8s',
+  '15m': '15s',
+  '30m': '60s',
+  '1h': '60s',
+};
+
+/** The rules with other durations: what holds for a second fires. */
+function shortened({ groups }: RuleFile): RuleFile {
+  return {
+    groups: groups.map(({ name, rules }) => ({
+      name,
+      rules: rules.map(({ for: hold, expr, ...rule }) => ({
+        ...rule,
+        ...(hold !== undefined && { for: '1s' }),
+        expr: expr
+          .replaceAll(/\[(\w+)\]/g, (_, range: string) => `[${SHORTER[range]!}]`)
+          .replaceAll(/offset (\w+)/g, (_, offset: string) => `offset ${SHORTER[offset]!}`),
+      })),
+    })),
+  };
+}
+
+const PAGE = `rras_exporter_config_last_reload_successful 0
+rras_ports{tunnel="sstp",condition="authenticated"} 128
+rras_ports_in_use{tunnel="sstp"} 128
+`;
+
+requireTool('prometheus', 'jsonnet')('on a Prometheus that scrapes simulated servers', (path, jsonnet) => {
+  const folder = mkdtempSync(join(tmpdir(), 'rras-exporter-alerts-'));
+  const targetsFile = join(folder, 'targets.json');
+  const seen = new Set<string>();
+  let prometheus: ScrapingPrometheus | undefined;
+  let office: GuardedExporter | undefined;
+  let large: Program;
+  let stopped: Program;
+  let page: Server | undefined;
+
+  const setTargets = (targets: Readonly<Record<string, string>>): void =>
+    writeFileSync(
+      targetsFile,
+      JSON.stringify(
+        Object.entries(targets).map(([instance, url]) => ({
+          targets: [new URL(url).host],
+          labels: { instance },
+        })),
+      ),
+    );
+
+  beforeAll(async () => {
+    await buildIfStale();
+    const { prometheusAlerts, prometheusRules } = renderMixin(jsonnet, OVERRIDES);
+    writeFileSync(join(folder, 'alerts.yml'), stringify(shortened(prometheusAlerts!)));
+    writeFileSync(join(folder, 'rules.yml'), stringify(shortened(prometheusRules!)));
+    writeFileSync(
+      join(folder, 'prometheus.yml'),
+      stringify({
+        global: { scrape_interval: '1s', scrape_timeout: '1s', evaluation_interval: '1s' },
+        rule_files: ['rules.yml', 'alerts.yml'],
+        scrape_configs: [
+          { job_name: 'rras', file_sd_configs: [{ files: [targetsFile], refresh_interval: '1s' }] },
+        ],
+      }),
+    );
+    const [recordedStopped, recordedStill, recordedBroken] = await Promise.all([
+      recordSimulator({ state: 'stopped' }),
+      // After its end the last poll stays: connections that move nothing any more.
+      recordSimulator({ scenario: 'office' }),
+      recordSimulator({
+        through: (api) =>
+          replacing(api, {
+            portEnum: () =>
+              Promise.resolve({ code: 8, buffer: null, entriesRead: 0, totalEntries: 0, resumeHandle: 0 }),
+            // More data, but no way to ask for it.
+            connectionEnum: async (...args) => ({
+              ...(await api.connectionEnum(...args)),
+              code: 234,
+              resumeHandle: 0,
+            }),
+          }),
+      }),
+    ]);
+    let ambiguous = 0;
+    const server = (page = createServer((_, response) => {
+      ambiguous += 1;
+      response.setHeader('Content-Type', 'text/plain; version=0.0.4');
+      response.end(`${PAGE}rras_exporter_ambiguous_deltas_total ${ambiguous}\n`);
+    }));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const replay = (recorded: { readonly path: string }): Promise<Program> =>
+      Program.serve(`--rras.replay=${recorded.path}`);
+    const nobody = `http://127.0.0.1:${await freePort()}`;
+    let flapping: Program;
+    let still: Program;
+    let broken: Program;
+    [office, flapping, large, stopped, still, broken] = await Promise.all([
+      GuardedExporter.start(),
+      Program.serveWith(
+        {
+          OTEL_EXPORTER_OTLP_ENDPOINT: nobody,
+          OTEL_METRIC_EXPORT_INTERVAL: '1000',
+          OTEL_METRIC_EXPORT_TIMEOUT: '500',
+          OTEL_TRACES_EXPORTER: 'none',
+          OTEL_LOGS_EXPORTER: 'none',
+        },
+        '--rras.simulate=flapping',
+      ),
+      Program.serve('--rras.simulate=large:5000', '--collector.users', '--collector.connections.detail=none'),
+      replay(recordedStopped),
+      replay(recordedStill),
+      replay(recordedBroken),
+    ]);
+    setTargets({
+      office: office.program.url,
+      flapping: flapping.url,
+      large: large.url,
+      stopped: stopped.url,
+      still: still.url,
+      broken: broken.url,
+      page: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    });
+    prometheus = await ScrapingPrometheus.startWith(path, join(folder, 'prometheus.yml'), folder);
+  });
+
+  afterAll(async () => {
+    await prometheus?.end();
+    await office?.drop();
+    page?.close();
+    await endAll();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** Waits until each of them has fired. */
+  async function fire(...alerts: readonly string[]): Promise<void> {
+    const missing = (): string[] => alerts.filter((alert) => !seen.has(alert));
+    const deadline = performance.now() + 60_000;
+    for (;;) {
+      for (const { labels, state } of await prometheus!.alerts()) {
+        const { alertname, instance } = labels;
+        if (state === 'firing') seen.add(`${alertname!}${instance === undefined ? '' : ` ${instance}`}`);
+      }
+      if (missing().length === 0) return;
+      if (performance.now() > deadline) throw new Error(`did not fire: ${missing().join(', ')}`);
+      await wait(200);
+    }
+  }
+
+  test('connections, ports, links and the exporter itself', { timeout: 90_000 }, async () => {
+    await fire(
+      'RrasLinkDown office',
+      'RrasLinkStaysDown office',
+      'RrasLinkFlapping flapping',
+      'RrasDormantConnections flapping',
+      'RrasPortsExhaustionPredicted flapping',
+      'RrasOtlpExportFailing flapping',
+      'RrasPortsNearlyExhausted large',
+      'RrasErrorRateHigh large',
+      'RrasUserManyConnections large',
+      'RrasServiceStopped stopped',
+      'RrasTrafficStopped still',
+      'RrasSourceDown broken',
+      'RrasEnumerationAnomalies broken',
+      'RrasConfigReloadFailed page',
+      'RrasCountersAmbiguous page',
+      'RrasPortsExhausted page',
+    );
+    // A stopped service is no server that cannot be read, and neither is one that lacks a part.
+    expect([...seen]).not.toContain('RrasServerDown stopped');
+    expect([...seen]).not.toContain('RrasServerDown broken');
+    // Without the service no link can be up, and nobody is told of each.
+    expect([...seen]).not.toContain('RrasLinkDown stopped');
+  });
+
+  test(
+    'repairs that come to nothing, are paused, or cannot be written down',
+    { timeout: 90_000 },
+    async () => {
+      const exporter = office!;
+      for (let attempt = 0; attempt < 3; attempt += 1) {
+        await exporter.askWhenFree('/api/v1/admin/interfaces/Site-Madrid/reconnect?wait=15s', {
+          reason: 'a link that no dial repairs',
+          override: ['cooldown', 'min_healthy'],
+        });
+      }
+      await fire('RrasPersonNeeded office');
+      await exporter.ask('/api/v1/admin/pause', { reason: 'an hour is a second here' });
+      await fire('RrasActionsPaused office');
+      await exporter.ask('/api/v1/admin/resume', { reason: 'go on' });
+      await exporter.program.end();
+      writeFileSync(
+        join(exporter.storage, 'audit-00000001.jsonl'),
+        '{"kind":"intent"}\n{"kind":"outcome"}\n',
+      );
+      await exporter.begin();
+      expect(
+        await exporter.ask('/api/v1/admin/interfaces/Site-Lisboa/reconnect', {
+          reason: 'without an audit log',
+        }),
+      ).toMatchObject({ errorType: 'audit' });
+      await fire('RrasAuditLogFailed office');
+    },
+  );
+
+  test(
+    'a native host that dies again and again, and a server that is not read',
+    { timeout: 90_000 },
+    async () => {
+      for (let kill = 0; kill < 4; kill += 1) {
+        await until('a native host', () => large.children().some(isAlive), 30_000);
+        process.kill(large.nativeHost(), 'SIGKILL');
+        await until('its end', () => large.children().every((pid) => !isAlive(pid)));
+      }
+      await fire(
+        'RrasHostRestarting large',
+        'RrasServerDown large',
+        'RrasSnapshotStale large',
+        'RrasNoFreshSnapshot large',
+      );
+    },
+  );
+
+  test('an exporter that is gone, and a Prometheus that scrapes none', { timeout: 90_000 }, async () => {
+    await stopped.end('SIGKILL');
+    await fire('RrasExporterDown stopped');
+    setTargets({});
+    await fire('RrasExporterMissing');
+  });
+
+  test('which are all alerts that there are', () => {
+    const fired = new Set([...seen].map((each) => each.split(' ')[0]));
+    expect(ALERTS.map(({ alert }) => alert).filter((alert) => !fired.has(alert))).toEqual([]);
+  });
+});
