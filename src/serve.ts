@@ -18,7 +18,7 @@ import { otlpPlan } from './config/otlp.ts';
 import { CATALOGUE } from './metrics/catalogue.ts';
 import { CONTENT_TYPES, PageEncoder, toOpenMetrics } from './metrics/exposition.ts';
 import type { AdminMetrics } from './metrics/admin-metrics.ts';
-import type { MetricProducer, Telemetry } from './metrics/otlp/telemetry.ts';
+import type { ServerProducer, Telemetry } from './metrics/otlp/telemetry.ts';
 import type { View } from './metrics/labels.ts';
 import { cleanText, shownInterfaceNames, ViewMaker } from './metrics/labels.ts';
 import { SelfMetrics } from './metrics/self.ts';
@@ -76,7 +76,7 @@ export async function serve(options: Options): Promise<void> {
     process: options.web.exporterMetrics,
   });
   /** Made below; before the first export. */
-  let producer: MetricProducer | undefined;
+  let producer: ServerProducer | undefined;
   const telemetry = await openTelemetry({ plan, version, log, self, producer: () => producer });
   const logger = telemetry?.exported(log) ?? log;
   const shutdown = installShutdown(process, clock, logger);
@@ -268,7 +268,7 @@ interface TelemetryParts {
   readonly version: string;
   readonly log: Logger;
   readonly self: SelfMetrics;
-  readonly producer: () => MetricProducer | undefined;
+  readonly producer: () => ServerProducer | undefined;
 }
 
 /** Nothing of OpenTelemetry is even loaded unless it is asked for. */
@@ -281,7 +281,10 @@ async function openTelemetry(parts: TelemetryParts): Promise<Telemetry | undefin
     plan,
     version,
     hostName: hostname(),
-    producer: { collect: (options) => producer()?.collect(options) ?? Promise.resolve(NO_METRICS) },
+    producer: {
+      collect: (options) => producer()?.collect(options) ?? Promise.resolve(NO_METRICS),
+      exportEnded: (succeeded) => producer()?.exportEnded?.(succeeded),
+    },
     logger: log,
     clock: systemClock,
     count: self.otlp(signals),

@@ -20,6 +20,8 @@ export interface Asked {
   readonly coarseStepSeconds: number;
   /** A regular expression, in the place of $instance. */
   readonly instance: string;
+  /** In the place of $user. */
+  readonly user?: string;
 }
 
 const numberOf = (text: string): number =>
@@ -37,6 +39,7 @@ export async function ask(
     rangeSeconds: Math.round(asked.to - asked.from),
     rateIntervalSeconds: asked.rateIntervalSeconds,
     intervalSeconds: asked.stepSeconds,
+    ...(asked.user !== undefined && { user: asked.user }),
   });
   const parameters =
     kind === 'instant'

@@ -153,6 +153,8 @@ export interface Substitutes {
   readonly rangeSeconds: number;
   readonly rateIntervalSeconds: number;
   readonly intervalSeconds: number;
+  /** A part of user names; '' if it is left out. */
+  readonly user?: string;
 }
 
 /** What Grafana puts in the place of the variables, everything being chosen. */
@@ -166,7 +168,10 @@ export function substitute(expr: string, values: Substitutes): string {
     interface: '.+',
     tunnel: '.+',
     role: '.+',
-    user: '',
+    'user:regex': (values.user ?? '').replaceAll(/[\\^$*+?.()|[\]{}/]/g, '\\$&'),
   };
-  return expr.replaceAll(/\$(\w+)/g, (all, name: string) => texts[name] ?? all);
+  return expr.replaceAll(
+    /\$(\w+)|\$\{([\w:]+)\}/g,
+    (all, plain?: string, braced?: string) => texts[plain ?? braced!] ?? all,
+  );
 }

@@ -402,8 +402,12 @@ function mergedRows(picture: Picture, panel: Panel): Row[] {
   for (const target of targets) {
     const value = targets.length === 1 ? 'Value' : `Value #${target.refId}`;
     const fresh: Row[] = [];
-    for (const series of picture.answer(panel, target)) {
-      const labels = Object.entries(series.labels).filter(([name]) => name !== '__name__');
+    const answer = picture.answer(panel, target);
+    // A label that only other series of the query have is an empty one.
+    const names = new Set(answer.flatMap(({ labels }) => Object.keys(labels)));
+    names.delete('__name__');
+    for (const series of answer) {
+      const labels = [...names].map((name) => [name, series.labels[name] ?? ''] as const);
       const fits = rows.filter(
         (row) => !row.has(value) && labels.every(([name, text]) => !row.has(name) || row.get(name) === text),
       );
@@ -555,7 +559,9 @@ const drawBars: Draw = (picture, panel, { x, y, w, h }) => {
 };
 
 const drawHeatmap: Draw = (picture, panel, area) => {
-  const drawn = drawnOf(picture, panel).sort((a, b) => Number(boundOf(a)) - Number(boundOf(b)));
+  const drawn = drawnOf(picture, panel).sort((a, b) =>
+    boundOf(a) === boundOf(b) ? 0 : boundOf(a) - boundOf(b),
+  );
   const unit = (panel.options?.['yAxis'] as { unit?: string }).unit;
   const plot = { x: area.x + 62, y: area.y + 4, w: area.w - 70, h: area.h - 26 };
   const height = plot.h / drawn.length;

@@ -3,6 +3,8 @@ import { crc32, deflateSync, inflateSync } from 'node:zlib';
 
 const SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
 const MOST = 256;
+/** Areas and lines: kept as they are. */
+const EXACT = 48;
 
 function chunk(type: string, data: Buffer): Buffer {
   const body = Buffer.concat([Buffer.from(type, 'latin1'), data]);
@@ -80,15 +82,15 @@ const distance = (a: number, b: number): number => {
   return p.reduce((sum, each, i) => sum + (each - q[i]!) ** 2, 0);
 };
 
-/** The most frequent colours, none of them close to another. */
+/** The most frequent colours; but for the first of them, none is close to another. */
 function paletteOf(colors: Uint32Array): number[] {
   const counts = new Map<number, number>();
   for (const color of colors) counts.set(color, (counts.get(color) ?? 0) + 1);
   const ranked = [...counts].sort(([, a], [, b]) => b - a).map(([color]) => color);
   if (ranked.length <= MOST) return ranked;
   for (let apart = 64; ; apart *= 1.5) {
-    const palette: number[] = [];
-    for (const color of ranked) {
+    const palette = ranked.slice(0, EXACT);
+    for (const color of ranked.slice(EXACT)) {
       if (palette.every((other) => distance(other, color) >= apart)) palette.push(color);
       if (palette.length > MOST) break;
     }

@@ -22,6 +22,7 @@ import { renderMixin } from '../../tools/mixin.ts';
 import { freePort } from '../e2e/peer.ts';
 import { buildIfStale, endAll, isAlive, Program, until } from '../e2e/program.ts';
 import { ScrapingPrometheus } from '../e2e/scraping-prometheus.ts';
+import { fetchPlain } from '../server/http-client.ts';
 import { recordSimulator, replacing } from '../native/recordings.ts';
 import { requireTool } from '../tools/require-tool.ts';
 import { ALERTS } from './rule-files.ts';
@@ -58,6 +59,12 @@ function shortened({ groups }: RuleFile): RuleFile {
       })),
     })),
   };
+}
+
+interface FiringAlert {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly state: string;
 }
 
 const PAGE = `rras_exporter_config_last_reload_successful 0
@@ -169,14 +176,24 @@ requireTool('prometheus', 'jsonnet')('on a Prometheus that scrapes simulated ser
     rmSync(folder, { recursive: true, force: true });
   });
 
+  async function firing(): Promise<readonly FiringAlert[]> {
+    const { text } = await fetchPlain(`${prometheus!.url}/api/v1/alerts`);
+    const { data } = JSON.parse(text) as { data: { alerts: readonly FiringAlert[] } };
+    return data.alerts.filter(({ state }) => state === 'firing');
+  }
+
   /** Waits until each of them has fired. */
   async function fire(...alerts: readonly string[]): Promise<void> {
     const missing = (): string[] => alerts.filter((alert) => !seen.has(alert));
     const deadline = performance.now() + 60_000;
     for (;;) {
-      for (const { labels, state } of await prometheus!.alerts()) {
+      for (const { labels, annotations } of await firing()) {
         const { alertname, instance } = labels;
-        if (state === 'firing') seen.add(`${alertname!}${instance === undefined ? '' : ` ${instance}`}`);
+        seen.add(`${alertname!}${instance === undefined ? '' : ` ${instance}`}`);
+        // What a template makes of a label or a query that is not there.
+        expect(Object.values(annotations).join(' ')).not.toMatch(
+          /<no value>|<error|error (?:calling|executing)/,
+        );
       }
       if (missing().length === 0) return;
       if (performance.now() > deadline) throw new Error(`did not fire: ${missing().join(', ')}`);
@@ -203,6 +220,12 @@ requireTool('prometheus', 'jsonnet')('on a Prometheus that scrapes simulated ser
       'RrasCountersAmbiguous page',
       'RrasPortsExhausted page',
     );
+    // An attempt of its own clears the reasons while it lasts, but not from the text.
+    const madrid = (await firing()).find(
+      ({ labels }) => labels['alertname'] === 'RrasLinkStaysDown' && labels['interface'] === 'Site-Madrid',
+    );
+    expect(madrid?.annotations['description']).toContain('RRAS gives as reason: connection_failure.');
+    expect(madrid?.annotations['description']).toContain('Error of the last attempt: 868.');
     // A stopped service is no server that cannot be read, and neither is one that lacks a part.
     expect([...seen]).not.toContain('RrasServerDown stopped');
     expect([...seen]).not.toContain('RrasServerDown broken');

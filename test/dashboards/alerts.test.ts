@@ -198,12 +198,21 @@ requireTool('promtool')('promtool', (promtool) => {
     expect(run('check', 'rules', 'alerts.yml')).toContain(`SUCCESS: ${ALERTS.length} rules found`);
   });
 
-  test('tests the rules', () => {
+  test('tests the rules', { timeout: 120_000 }, () => {
     expect(run('test', 'rules', ...TEST_FILES).match(/SUCCESS/g)).toHaveLength(TEST_FILES.length);
   });
 });
 
-requireTool('jsonnet')('the mixin', (jsonnet) => {
+requireTool('jsonnet', 'jsonnetfmt')('the mixin', (jsonnet, jsonnetfmt) => {
+  test('is formatted', () => {
+    const files = ['mixin.libsonnet', ...globSync('mixin/*.libsonnet', { cwd: DASHBOARDS })];
+    const { status, stderr } = spawnSync(jsonnetfmt, ['--test', ...files], {
+      cwd: DASHBOARDS,
+      encoding: 'utf8',
+    });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+  });
+
   test('gives the files as they are committed', async () => {
     for (const [name, text] of await ruleFiles(jsonnet)) expect(text, name).toBe(readText(name));
   });

@@ -135,7 +135,7 @@ class Check {
   #checkValue(metric: string, label: string, matcher: SyntaxNode): void {
     const words = VOCABULARY[`${metric} ${label}`] ?? VOCABULARY[label];
     const value = this.#text(matcher.getChild('StringLiteral')!).slice(1, -1);
-    const isRegex = /~$/.test(this.#text(matcher.getChild('MatchOp')!));
+    const isRegex = this.#text(matcher.getChild('MatchOp')!).endsWith('~');
     // A variable of Grafana, or a pattern that is more than a list of words.
     if (!words || value.includes('$') || !/^[\w|]*$/.test(value)) return;
     for (const word of isRegex ? value.split('|') : [value]) {

@@ -1,5 +1,5 @@
 /** The documents must not promise what is not there. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
@@ -13,10 +13,12 @@ describe.each([
   'CONTRIBUTING.md',
   'CHANGELOG.md',
   'docs/architecture.md',
+  'docs/dashboards-and-alerts.md',
   'docs/opentelemetry.md',
   'docs/performance.md',
   'docs/recording.md',
   'docs/remediation.md',
+  ...globSync('docs/runbooks/*.md', { cwd: PROJECT }).sort(),
 ])('%s', (document) => {
   const text = readFileSync(join(PROJECT, document), 'utf8');
 

@@ -3,7 +3,7 @@
  * watches, and nothing of it reaches anybody else.
  */
 import type { ExportResult } from '@opentelemetry/core';
-import { ExportResultCode } from '@opentelemetry/core';
+import { ExportResultCode, getNumberFromEnv } from '@opentelemetry/core';
 import { OTLPExporterBase } from '@opentelemetry/otlp-exporter-base';
 import {
   convertLegacyHttpOptions,
@@ -91,6 +91,7 @@ function exporterOf<Items, Response extends Answer>(
   serializer: ISerializer<Items, Response>,
   helper: IExporterMetricsHelper<Items>,
   watch: ExportWatch,
+  withinMs?: number,
 ): WatchedExporter<Items> {
   const watched: ISerializer<Items, Response> = {
     serializeRequest: (items) => serializer.serializeRequest(items),
@@ -102,9 +103,10 @@ function exporterOf<Items, Response extends Answer>(
   };
   const { variable, path, service, method } = place;
   const component = `otlp_${protocol}_${path}`;
+  const config = withinMs === undefined ? {} : { timeoutMillis: timeoutOf(variable, withinMs) };
   if (protocol === 'grpc') {
     // eslint-disable-next-line @typescript-eslint/no-deprecated -- the SDK's own exporters have no other way either
-    const options = convertLegacyOtlpGrpcOptions({}, variable);
+    const options = convertLegacyOtlpGrpcOptions(config, variable);
     return new WatchedExporter(
       createOtlpGrpcExportDelegate(options, watched, component, helper, undefined, service, method),
       watch,
@@ -112,11 +114,22 @@ function exporterOf<Items, Response extends Answer>(
   }
   const contentType = protocol === 'http/json' ? 'application/json' : 'application/x-protobuf';
   // eslint-disable-next-line @typescript-eslint/no-deprecated -- as above
-  const options = convertLegacyHttpOptions({}, variable, path, { 'Content-Type': contentType });
+  const options = convertLegacyHttpOptions(config, variable, path, { 'Content-Type': contentType });
   return new WatchedExporter(
     createOtlpHttpExportDelegate(options, watched, component, helper, undefined),
     watch,
   );
+}
+
+const DEFAULT_TIMEOUT_MS = 10_000;
+/** An export has ended before its reader gives it up: else it would go on beside the next one, and arrive after it. */
+const SHARE_OF_READER = 0.9;
+
+function timeoutOf(variable: string, withinMs: number): number {
+  const asked =
+    getNumberFromEnv(`OTEL_EXPORTER_OTLP_${variable}_TIMEOUT`) ??
+    getNumberFromEnv('OTEL_EXPORTER_OTLP_TIMEOUT');
+  return Math.min(asked !== undefined && asked > 0 ? asked : DEFAULT_TIMEOUT_MS, withinMs * SHARE_OF_READER);
 }
 
 /** Protobuf, with what the SDK's serialiser leaves out. */
@@ -148,13 +161,15 @@ const withoutClosing = ({ resource, scopeMetrics }: ResourceMetrics): ResourceMe
   })),
 });
 
-export const metricsExporter = (protocol: Protocol, watch: ExportWatch) =>
+/** `withinMs`: when the reader gives an export up. */
+export const metricsExporter = (protocol: Protocol, watch: ExportWatch, withinMs?: number) =>
   exporterOf(
     PLACES.metrics,
     protocol,
     protocol === 'http/json' ? jsonSerializer : closingSerializer,
     MetricsExporterMetricsHelper,
     watch,
+    withinMs,
   );
 
 export const tracesExporter = (protocol: Protocol, watch: ExportWatch) =>

@@ -43,12 +43,17 @@ import type { Protocol } from './exporters.ts';
 import { logsExporter, metricsExporter, tracesExporter } from './exporters.ts';
 import { toHrTime } from './producer.ts';
 
+/** Makes the metrics of a server, and is told whether they arrived. */
+export interface ServerProducer extends MetricProducer {
+  exportEnded?(succeeded: boolean): void;
+}
+
 export interface TelemetryOptions {
   readonly plan: Readonly<Partial<Record<'traces' | 'metrics' | 'logs', Protocol>>>;
   readonly version: string;
   readonly hostName: string;
   /** Makes the metrics of the local server and of the exporter. */
-  readonly producer: MetricProducer;
+  readonly producer: ServerProducer;
   /** Does not go into exported logs: what it is told of is how the export goes. */
   readonly logger: Logger;
   readonly clock: Clock;
@@ -60,12 +65,10 @@ export interface Telemetry {
   /** A log that is exported too. */
   exported(logger: Logger): Logger;
   /** Another server: a resource of its own, whose service.instance.id is the name. */
-  addServer(name: string, producer: MetricProducer): void;
+  addServer(name: string, producer: ServerProducer): void;
   /** Sends what is left. */
   shutdown(): Promise<void>;
 }
-
-export type { MetricProducer };
 
 /** Of a producer that is not there yet. */
 export const NO_METRICS: CollectionResult = {
@@ -81,7 +84,12 @@ const SCOPE = 'rras-exporter';
 
 export function startTelemetry(options: TelemetryOptions): Telemetry {
   const { plan, version, hostName, producer, logger, count } = options;
-  const watch = (signal: string): ExportWatch => new ExportWatch(signal, logger, count);
+  const watch = (signal: string, also?: (outcome: ExportOutcome) => void): ExportWatch =>
+    new ExportWatch(signal, logger, (of, outcome) => {
+      count(of, outcome);
+      also?.(outcome);
+    });
+  const { exportIntervalMillis, exportTimeoutMillis } = intervals();
   const resourceOf = (instance: string): Resource =>
     defaultResource()
       .merge(
@@ -93,12 +101,17 @@ export function startTelemetry(options: TelemetryOptions): Telemetry {
         }),
       )
       .merge(detectResources({ detectors: [resourceAttributesEnvDetector, serviceNameEnvDetector] }));
-  const readerOf = (of: MetricProducer): PeriodicExportingMetricReader =>
+  const readerOf = (of: ServerProducer): PeriodicExportingMetricReader =>
     new PeriodicExportingMetricReader({
-      exporter: metricsExporter(plan.metrics!, watch('metrics')),
+      exporter: metricsExporter(
+        plan.metrics!,
+        watch('metrics', (outcome) => of.exportEnded?.(outcome !== 'failure')),
+        exportTimeoutMillis,
+      ),
       metricProducers: [of],
       maxExportBatchSize: POINTS_PER_REQUEST,
-      ...intervals(),
+      exportIntervalMillis,
+      exportTimeoutMillis,
     });
   const sdk = new NodeSDK({
     resource: resourceOf(hostName),

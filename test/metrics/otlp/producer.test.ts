@@ -58,6 +58,10 @@ class Collected {
     }
   }
 
+  exportEnded(succeeded: boolean): void {
+    this.#producer.exportEnded(succeeded);
+  }
+
   /** What there is, and the series that end. */
   async of(view: View): Promise<{ readonly live: MetricData[]; readonly closed: string[] }> {
     const { resourceMetrics, errors } = await this.result(view);
@@ -274,6 +278,28 @@ describe('what has gone', () => {
     // It can come back and go again.
     await collected.of(withInterfaces('Site-A', 'Site-B'));
     expect((await collected.of(withInterfaces('Site-B'))).closed).toEqual(closed);
+  });
+
+  test('what did not arrive is ended again until it does, but not what has come back', async () => {
+    const collected = new Collected();
+    const withInterfaces = (...names: readonly string[]): View =>
+      plainViews().view(snapshotOf({ interfaces: names.map((name) => interfaceOf({ name })) }), 0);
+    const endsOf = async (...names: readonly string[]): Promise<Set<string>> => {
+      const { live, closed } = await collected.of(withInterfaces(...names));
+      expect(keysOf(live).filter((key) => closed.includes(key))).toEqual([]);
+      return new Set(closed.map((key) => /"(Site-.)"/.exec(key)![1]!));
+    };
+    expect(await endsOf('Site-A', 'Site-B', 'Site-C')).toEqual(new Set());
+    collected.exportEnded(true);
+    expect(await endsOf('Site-C')).toEqual(new Set(['Site-A', 'Site-B']));
+    // One part of it arrived, another did not.
+    collected.exportEnded(false);
+    collected.exportEnded(true);
+    expect(await endsOf('Site-C')).toEqual(new Set(['Site-A', 'Site-B']));
+    collected.exportEnded(false);
+    expect(await endsOf('Site-B')).toEqual(new Set(['Site-A', 'Site-C']));
+    collected.exportEnded(true);
+    expect(await endsOf('Site-B')).toEqual(new Set());
   });
 
   test('so is a series of the exporter itself', async () => {

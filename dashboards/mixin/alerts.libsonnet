@@ -1,0 +1,356 @@
+// Alerts. An alert asks for metrics that are there: what is not collected, or belongs to a part that is turned off, has
+// no series and raises nothing. What each means and what to do stands in docs/runbooks.
+
+// Text out of a query over the labels of the alert, or nothing; `show` is the template of the result.
+local ask(query, labels, show) =
+  '{{ with printf `' + query + '` ' + std.join(' ', ['$labels.' + l for l in labels]) + ' | query }}' + show + '{{ end }}';
+
+local linkLabels = ['job', 'instance', 'interface'];
+local whyDown =
+  ask(
+    'max_over_time(rras_interface_unreachable_reason{job=%q, instance=%q, interface=%q}[10m]) == 1',
+    linkLabels,
+    ' RRAS gives as reason: {{ range $i, $each := . | sortByLabel "reason" }}{{ if $i }}, {{ end }}{{ .Labels.reason }}{{ end }}.'
+  )
+  + ask(
+    'rras_interface_last_error{job=%q, instance=%q, interface=%q} != 0',
+    linkLabels,
+    ' Error of the last attempt: {{ . | first | value }}.'
+  );
+
+{
+  // Numbers as PromQL has them: jsonnet writes 0.9 as 0.90000000000000002, and its %g does not know 0.
+  local c = std.mapWithKey(
+    function(_, value) if !std.isNumber(value) then value else if value == 0 then '0' else '%g' % value,
+    $._config
+  ),
+  local alert(name, severity, expr, hold, summary, description) = {
+    alert: name,
+    expr: expr,
+    [if hold != null then 'for']: hold,
+    labels: { severity: severity },
+    annotations: {
+      summary: summary,
+      description: description,
+      runbook_url: c.runbookURLPattern % name,
+    },
+  },
+
+  prometheusAlerts+:: {
+    groups+: [
+      {
+        name: 'rras-server',
+        rules: [
+          alert(
+            'RrasExporterDown',
+            'critical',
+            'up{%(rrasSelector)s} == 0' % c,
+            '5m',
+            'Prometheus cannot scrape the RRAS exporter {{ $labels.instance }}.',
+            'No scrape of {{ $labels.instance }} (job {{ $labels.job }}) has succeeded for 5 minutes. Nothing is known of the VPN meanwhile. See whether the service of the exporter runs, and what the target page of Prometheus says.'
+          ),
+          alert(
+            'RrasExporterMissing',
+            'warning',
+            'absent(up{%(rrasSelector)s})' % c,
+            '15m',
+            'Prometheus has no RRAS exporter to scrape.',
+            'There has been no target of the RRAS exporter for 15 minutes. Look into the scrape configuration and the service discovery; if the job has another name, say so in rrasSelector of the mixin.'
+          ),
+          alert(
+            'RrasServerDown',
+            'critical',
+            |||
+              rras_up == 0
+                unless on (job, instance) max by (job, instance) (rras_source_up) == 1
+            |||,
+            '5m',
+            'The RRAS server {{ $labels.instance }} cannot be read.',
+            'The exporter works, and for 5 minutes no part of the server {{ $labels.instance }} could be read.'
+            + ask(
+              'sum by (code) (increase(rras_exporter_native_failures_total{job=%q, instance=%q}[10m])) > 0',
+              ['job', 'instance'],
+              ' Its calls fail with code {{ range $i, $each := . | sortByLabel "code" }}{{ if $i }}, {{ end }}{{ .Labels.code }}{{ end }}.'
+            )
+            + ' The log of the exporter says why: rights, the RPC service, or a server that does not answer.'
+          ),
+          alert(
+            'RrasSourceDown',
+            'warning',
+            |||
+              rras_source_up == 0
+                and on (job, instance) max by (job, instance) (rras_source_up) == 1
+            |||,
+            '10m',
+            'The {{ $labels.source }} of {{ $labels.instance }} cannot be read.',
+            'For 10 minutes the exporter could not read the source {{ $labels.source }} of {{ $labels.instance }}, while it reads others: the metrics of that source are missing. The log of the exporter says why.'
+          ),
+          alert(
+            'RrasSnapshotStale',
+            'warning',
+            |||
+              time() - rras_snapshot_timestamp_seconds > %(snapshotStaleSeconds)s
+                and on (job, instance) rras_snapshot_timestamp_seconds > 0
+            ||| % c,
+            '2m',
+            'What is known of {{ $labels.instance }} is {{ $value | humanizeDuration }} old.',
+            'The exporter of {{ $labels.instance }} answers, but has read nothing of its server for {{ $value | humanizeDuration }}. Connections, ports and links are no longer served. See whether its calls hang, and compare the clocks of the two machines.'
+          ),
+          alert(
+            'RrasNoFreshSnapshot',
+            'critical',
+            'time() - rras_snapshot_timestamp_seconds > %(snapshotOldSeconds)s' % c,
+            '5m',
+            'Nothing new is known of {{ $labels.instance }}.',
+            '{{ if gt $value 1000000000.0 }}The exporter of {{ $labels.instance }} has read nothing of its server since it started.{{ else }}The exporter of {{ $labels.instance }} has read nothing of its server for {{ $value | humanizeDuration }}.{{ end }} The VPN may work or not: look at the server itself.'
+          ),
+          alert(
+            'RrasServiceStopped',
+            'critical',
+            'rras_service_running == 0',
+            '5m',
+            'The RemoteAccess service of {{ $labels.instance }} does not run.',
+            'The RemoteAccess service of {{ $labels.instance }} has been stopped for 5 minutes: nobody can connect, and all site links are down. Start it, or silence this alert for as long as the maintenance takes.'
+          ),
+        ],
+      },
+      {
+        name: 'rras-links',
+        rules: [
+          alert(
+            'RrasLinkDown',
+            'warning',
+            'interface:rras_link_down',
+            '1m',
+            'The link {{ $labels.interface }} of {{ $labels.instance }} is down.',
+            'The link {{ $labels.interface }} of {{ $labels.instance }} ought to be up and is not.' + whyDown
+            + ' Where repairs are set up, the exporter dials it again; RrasLinkStaysDown and RrasPersonNeeded call a person.'
+          ),
+          alert(
+            'RrasLinkStaysDown',
+            'critical',
+            'interface:rras_link_down',
+            '20m',
+            'The link {{ $labels.interface }} of {{ $labels.instance }} has been down for 20 minutes.',
+            'The link {{ $labels.interface }} of {{ $labels.instance }} has been down for 20 minutes, and nothing has brought it back.' + whyDown
+            + ' The runbook says what each reason and error asks for.'
+          ),
+          alert(
+            'RrasLinkFlapping',
+            'warning',
+            |||
+              changes(rras_interface_up[30m]) >= %(linkFlaps)s
+                and on (job, instance, interface) rras_interface_enabled == 1
+                and on (job, instance, interface) (
+                  rras_interface_persistent == 1
+                  or on (job, instance, interface)
+                  max_over_time(rras_interface_state{state="unreachable"}[30m]) == 1
+                )
+            ||| % c,
+            '5m',
+            'The link {{ $labels.interface }} of {{ $labels.instance }} comes and goes.',
+            'The link {{ $labels.interface }} of {{ $labels.instance }} went up or down {{ $value | humanize }} times in 30 minutes.' + whyDown
+            + ' Dialling does not help: look at the line, the peer, and the time-outs of both ends.'
+          ),
+        ],
+      },
+      {
+        name: 'rras-connections',
+        rules: [
+          alert(
+            'RrasPortsNearlyExhausted',
+            'warning',
+            |||
+              instance_tunnel:rras_ports_used:ratio > %(portsUsedRatio)s
+                and on (job, instance, tunnel) instance_tunnel:rras_ports:sum > 1
+            ||| % c,
+            '10m',
+            '{{ $value | humanizePercentage }} of the {{ $labels.tunnel }} ports of {{ $labels.instance }} are in use.',
+            '{{ $value | humanizePercentage }} of the {{ $labels.tunnel }} ports of {{ $labels.instance }} have been in use for 10 minutes. When the last one is taken nobody else can connect by {{ $labels.tunnel }}. Add ports, or find out who holds so many.'
+          ),
+          alert(
+            'RrasPortsExhausted',
+            'critical',
+            |||
+              instance_tunnel:rras_ports_used:ratio >= 1
+                and on (job, instance, tunnel) instance_tunnel:rras_ports:sum > 1
+            |||,
+            '2m',
+            'No {{ $labels.tunnel }} port of {{ $labels.instance }} is free.',
+            'All {{ $labels.tunnel }} ports of {{ $labels.instance }} have been in use for 2 minutes: who connects by {{ $labels.tunnel }} is turned away. Add ports, or hang up connections that nobody needs.'
+          ),
+          alert(
+            'RrasPortsExhaustionPredicted',
+            'warning',
+            |||
+              predict_linear(instance_tunnel:rras_ports_used:ratio[1h], 4 * 3600) > 1
+                and on (job, instance, tunnel) instance_tunnel:rras_ports_used:ratio > %(portsPredictedFromRatio)s
+                and on (job, instance, tunnel) instance_tunnel:rras_ports_used:ratio < 1
+                and on (job, instance, tunnel) instance_tunnel:rras_ports:sum > 1
+            ||| % c,
+            '30m',
+            'The {{ $labels.tunnel }} ports of {{ $labels.instance }} will be used up within 4 hours.',
+            'If the use of the {{ $labels.tunnel }} ports of {{ $labels.instance }} grows as in the last hour, it is at {{ $value | humanizePercentage }} in 4 hours. Add ports before nobody else can connect by {{ $labels.tunnel }}.'
+          ),
+          alert(
+            'RrasErrorRateHigh',
+            'warning',
+            |||
+              instance_tunnel_role:rras_errors_per_frame:ratio_rate5m > %(errorsPerFrame)s
+                and on (job, instance, tunnel, role) instance_tunnel_role:rras_errors:rate5m > %(errorsPerSecond)s
+            ||| % c,
+            '15m',
+            '{{ $value | humanizePercentage }} of the frames of {{ $labels.tunnel }} ({{ $labels.role }}) on {{ $labels.instance }} have errors.',
+            'For 15 minutes {{ $value | humanizePercentage }} of the frames that {{ $labels.instance }} receives by {{ $labels.tunnel }} ({{ $labels.role }}) have had errors.'
+            + ask(
+              'sum by (kind) (rate(rras_errors_total{job=%q, instance=%q, tunnel=%q, role=%q}[5m])) > 0',
+              ['job', 'instance', 'tunnel', 'role'],
+              ' Kinds: {{ range $i, $each := . | sortByLabel "kind" }}{{ if $i }}, {{ end }}{{ .Labels.kind }}{{ end }}.'
+            )
+            + ' See whether one connection has them all, or all have some.'
+          ),
+          alert(
+            'RrasDormantConnections',
+            'warning',
+            |||
+              sum by (job, instance) (rras_dormant_connections) >= %(dormantConnections)s
+                and on (job, instance)
+                sum by (job, instance) (rras_dormant_connections)
+                  / sum by (job, instance) (rras_connections{tunnel="ikev2"}) > %(dormantRatio)s
+            ||| % c,
+            '15m',
+            '{{ $value }} connections of {{ $labels.instance }} are dormant.',
+            'For 15 minutes {{ $value }} IKEv2 connections of {{ $labels.instance }}, a large part of all, have had a peer that cannot be reached. They hold ports and addresses. If many came at once, a network between is down; else the idle time-out is too long.'
+          ),
+          alert(
+            'RrasUserManyConnections',
+            'info',
+            |||
+              max by (job, instance, user, domain) (rras_user_connections{user!~"|other"}) > %(userConnections)s
+              or on (job, instance, user, domain)
+              count by (job, instance, user, domain) (
+                max by (job, instance, connection, user, domain) (rras_connection_info{role="client", user!=""})
+              ) > %(userConnections)s
+                unless on (job, instance) group by (job, instance) (rras_user_connections)
+            ||| % c,
+            '15m',
+            '{{ $labels.user }} has {{ $value }} connections to {{ $labels.instance }} at once.',
+            'For 15 minutes the user {{ $labels.user }}{{ if $labels.domain }} of {{ $labels.domain }}{{ end }} has had {{ $value }} connections to {{ $labels.instance }} at once. It may be a shared account, a client that dials without hanging up, or a stolen password: ask the user.'
+          ),
+          alert(
+            'RrasTrafficStopped',
+            'warning',
+            |||
+              sum by (job, instance, tunnel) (rate(rras_received_bytes_total[10m]))
+                + sum by (job, instance, tunnel) (rate(rras_transmitted_bytes_total[10m])) == 0
+                and on (job, instance, tunnel)
+                sum by (job, instance, tunnel) (rras_connections)
+                  - sum by (job, instance, tunnel) (rras_dormant_connections) >= %(busyConnections)s
+                and on (job, instance) rras_up == 1
+            ||| % c,
+            '10m',
+            'No byte passes the {{ $labels.tunnel }} connections of {{ $labels.instance }}.',
+            'The {{ $labels.tunnel }} connections of {{ $labels.instance }} stand'
+            + ask(
+              'sum(rras_connections{job=%q, instance=%q, tunnel=%q})',
+              ['job', 'instance', 'tunnel'],
+              ' ({{ . | first | value }} of them)'
+            )
+            + ', and none has moved a byte in either direction for 10 minutes. Look at routing, the firewall and the interfaces of the server.'
+          ),
+        ],
+      },
+      {
+        name: 'rras-exporter',
+        rules: [
+          alert(
+            'RrasHostRestarting',
+            'warning',
+            'sum by (job, instance) (increase(rras_exporter_host_restarts_total[30m])) >= %(hostRestarts)s' % c,
+            null,
+            'The process that reads {{ $labels.instance }} was replaced {{ $value | humanize }} times in 30 minutes.',
+            'The exporter of {{ $labels.instance }} had to replace the process that holds mprapi.dll {{ $value | humanize }} times in 30 minutes'
+            + ask(
+              'sum by (reason) (increase(rras_exporter_host_restarts_total{job=%q, instance=%q}[30m])) > 0',
+              ['job', 'instance'],
+              ' ({{ range $i, $each := . | sortByLabel "reason" }}{{ if $i }}, {{ end }}{{ .Labels.reason }}{{ end }})'
+            )
+            + '. With timeout the server does not answer its calls, with crash the library fails: both are worth a look at the server.'
+          ),
+          alert(
+            'RrasCountersAmbiguous',
+            'warning',
+            'increase(rras_exporter_ambiguous_deltas_total[1h]) > 0',
+            null,
+            'Some traffic of {{ $labels.instance }} may not have been counted.',
+            'In the last hour {{ $value | humanize }} byte counters of {{ $labels.instance }} may have passed 2^32 more often than could be seen. Totals of bytes are then too low by a multiple of 4 GiB. Scrape more often, and see whether polls were late.'
+          ),
+          alert(
+            'RrasEnumerationAnomalies',
+            'warning',
+            |||
+              sum by (job, instance, source, reason) (increase(rras_exporter_enumeration_anomalies_total{reason!~"duplicate|changed"}[1h])) > 0
+              or on (job, instance, source, reason)
+              rras_exporter_enumeration_anomalies_total{reason!~"duplicate|changed"} > 0
+                unless on (job, instance, source, reason) rras_exporter_enumeration_anomalies_total offset 1h
+              or on (job, instance, source, reason)
+              sum by (job, instance, source, reason) (increase(rras_exporter_enumeration_anomalies_total{reason=~"duplicate|changed"}[1h])) > %(busyAnomalies)s
+            ||| % c,
+            null,
+            'The enumeration of the {{ $labels.source }} of {{ $labels.instance }} is not as it should be: {{ $labels.reason }}.',
+            'In the last hour the server {{ $labels.instance }} answered the enumeration of its {{ $labels.source }} in a way that the API does not allow (reason {{ $labels.reason }}, counted: {{ $value | humanize }}). Some of them may be missing from the metrics. Make a recording and report it.'
+          ),
+          alert(
+            'RrasConfigReloadFailed',
+            'warning',
+            'rras_exporter_config_last_reload_successful == 0',
+            '5m',
+            'The exporter of {{ $labels.instance }} could not load its configuration.',
+            'The last attempt to load the configuration of the exporter of {{ $labels.instance }} failed, and the one before is in use. rras-exporter check-config says what is wrong with the file.'
+          ),
+          alert(
+            'RrasOtlpExportFailing',
+            'warning',
+            |||
+              sum by (job, instance, signal) (increase(rras_exporter_otlp_exports_total{result!="success"}[15m]))
+                / sum by (job, instance, signal) (increase(rras_exporter_otlp_exports_total[15m])) > %(otlpFailedRatio)s
+            ||| % c,
+            '5m',
+            '{{ $value | humanizePercentage }} of the OTLP exports of {{ $labels.signal }} from {{ $labels.instance }} fail.',
+            'In the last 15 minutes {{ $value | humanizePercentage }} of the OTLP exports of {{ $labels.signal }} from {{ $labels.instance }} were refused, wholly or in part, or never answered. What the receiver lacks is lost. The log of the exporter has the cause.'
+          ),
+        ],
+      },
+      {
+        name: 'rras-remediation',
+        rules: [
+          alert(
+            'RrasPersonNeeded',
+            'critical',
+            'rras_admin_breaker_open == 1',
+            null,
+            'The link {{ $labels.interface }} of {{ $labels.instance }} cannot be repaired by dialling. A person is needed.',
+            'All attempts of the exporter to dial {{ $labels.interface }} of {{ $labels.instance }} have failed, and no further one is made.' + whyDown
+            + ' When it is mended, reset it by POST /api/v1/admin/interfaces/{{ $labels.interface }}/reset.'
+          ),
+          alert(
+            'RrasActionsPaused',
+            'warning',
+            'rras_admin_paused == 1',
+            '1h',
+            'No link of {{ $labels.instance }} is repaired, since somebody paused all actions.',
+            'All actions of the exporter of {{ $labels.instance }} have been paused for an hour. The audit log says by whom and why. Resume them by POST /api/v1/admin/resume, or silence this alert until then.'
+          ),
+          alert(
+            'RrasAuditLogFailed',
+            'critical',
+            'rras_admin_audit_failures_total > 0',
+            null,
+            'The exporter of {{ $labels.instance }} could not write its audit log, and does not act while it cannot.',
+            '{{ $value }} lines could not be written to the audit log of the exporter of {{ $labels.instance }} since it started. Without its intent on the disk no action is executed. See whether the disk is full. The alert ends with the next start of the exporter.'
+          ),
+        ],
+      },
+    ],
+  },
+}

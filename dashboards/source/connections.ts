@@ -1,0 +1,380 @@
+/** Who is connected, since when, from where and with how much. */
+import {
+  bars,
+  choice,
+  dashboard,
+  increase,
+  line,
+  maxBy,
+  NO_IS_NORMAL,
+  of,
+  rate,
+  section,
+  SERVER,
+  stat,
+  sumBy,
+  table,
+  textFilter,
+  timeseries,
+  toServer,
+  toUser,
+  UIDS,
+} from './parts.ts';
+
+const KEY = `${SERVER}, connection`;
+/** Raw, since names such as DOMAIN\\user have what is an escape in other strings. */
+const USER = 'user=~`(?i).*${user:regex}.*`';
+const CHOSEN = ['tunnel=~"$tunnel"', 'role=~"$role"', USER];
+
+/** The chosen connections with these labels; max, since a store fed by OTLP may still show what was before. */
+const info = (...labels: readonly string[]): string =>
+  maxBy([KEY, ...labels].join(', '), of('rras_connection_info', ...CHOSEN));
+
+/** Of the chosen connections only. */
+const chosen = (expression: string): string => `(${expression}) and on (${KEY}) ${info()}`;
+
+/** With labels of who it is. */
+const named = (expression: string, ...labels: readonly string[]): string =>
+  `(${expression}) * on (${KEY}) group_left (${labels.join(', ')}) ${info(...labels)}`;
+
+/** By user, in the time that the dashboard shows; connections that ended meanwhile count as well. */
+const byUser = (expression: string): string =>
+  sumBy(
+    'user',
+    `(${expression}) * on (${KEY}) group_left (user) ` +
+      maxBy(`${KEY}, user`, `last_over_time(${of('rras_connection_info', ...CHOSEN)}[$__range])`),
+  );
+
+/** The same at each point of a graph: what it is at the end. */
+const atEnd = (expression: string): string => expression.replaceAll('[$__range]', '[$__range] @ end()');
+
+const MOVED = `${maxBy(KEY, increase('rras_connection_received_bytes_total'))} + ${maxBy(KEY, increase('rras_connection_transmitted_bytes_total'))}`;
+const speed = `${maxBy(KEY, rate('rras_connection_received_bytes_total'))} + ${maxBy(KEY, rate('rras_connection_transmitted_bytes_total'))}`;
+const start = maxBy(KEY, of('rras_connection_start_time_seconds'));
+
+export const connections = dashboard({
+  uid: UIDS.connections,
+  title: 'RRAS / Connections',
+  description: 'Who is connected to RRAS servers, since when, from where, and how much they move.',
+  from: 'now-1h',
+  variables: [
+    choice(
+      'tunnel',
+      'Tunnel',
+      'label_values(rras_connections{job=~"$job", instance=~"$instance"}, tunnel)',
+      'Kinds of tunnel.',
+    ),
+    choice(
+      'role',
+      'Role',
+      'label_values(rras_connections{job=~"$job", instance=~"$instance"}, role)',
+      'client = remote access, site = from site to site.',
+    ),
+    textFilter('user', 'User contains', 'A part of the user name, in any case.'),
+  ],
+  sections: [
+    section(
+      'Now',
+      line(
+        4,
+        stat({
+          title: 'Connections that match',
+          description: 'Connections that are shown one by one and match the choice above.',
+          width: 4,
+          unit: 'short',
+          graph: true,
+          queries: [{ expr: `count(${info()}) or vector(0)`, legend: 'connections' }],
+        }),
+        stat({
+          title: 'Users that match',
+          description: 'Distinct users of these connections.',
+          width: 4,
+          unit: 'short',
+          graph: true,
+          queries: [
+            {
+              expr: `count(count by (user, domain) (${of('rras_connection_info', ...CHOSEN)})) or vector(0)`,
+              legend: 'users',
+            },
+          ],
+        }),
+        stat({
+          title: 'Dormant',
+          description: 'IKEv2 connections among these whose peer cannot be reached at the moment.',
+          width: 4,
+          unit: 'short',
+          graph: true,
+          queries: [
+            {
+              expr: `sum(${chosen(maxBy(KEY, of('rras_connection_dormant')))}) or vector(0)`,
+              legend: 'dormant',
+            },
+          ],
+          base: 'green',
+          bounds: [[1, 'orange']],
+        }),
+        stat({
+          title: 'Longest session',
+          description: 'Age of the oldest of these connections.',
+          width: 4,
+          unit: 's',
+          queries: [{ expr: `time() - min(${chosen(start)})`, legend: 'longest' }],
+        }),
+        stat({
+          title: 'Their traffic',
+          description: 'Bytes a second that these connections receive and transmit together.',
+          width: 4,
+          unit: 'binBps',
+          graph: true,
+          queries: [{ expr: `sum(${chosen(speed)})`, legend: 'traffic' }],
+        }),
+        stat({
+          title: 'Not shown',
+          description:
+            'Connections that the exporters do not show one by one (--collector.connections.detail and --collector.connections.limit). The table lacks them.',
+          width: 4,
+          unit: 'short',
+          queries: [{ expr: `sum(${of('rras_hidden_connections')})`, legend: 'hidden' }],
+          base: 'green',
+          bounds: [[1, 'orange']],
+        }),
+      ),
+      line(
+        14,
+        table({
+          title: 'Connections',
+          description:
+            'One row a connection. Received and transmitted are what the server saw in the time that the dashboard shows. A click on a user shows that user only.',
+          width: 24,
+          unit: 'short',
+          filterable: true,
+          labels: [
+            { label: 'user', title: 'User', link: toUser, width: 185 },
+            { label: 'computer', title: 'Computer', width: 100 },
+            { label: 'remote_address', title: 'From', width: 145 },
+            { label: 'tunnel_address', title: 'Tunnel address', width: 105 },
+            { label: 'tunnel', title: 'Tunnel', width: 60 },
+            { label: 'role', title: 'Role', width: 55 },
+            { label: 'auth', title: 'Authentication', width: 130 },
+            { label: 'instance', title: 'Server', link: toServer },
+          ],
+          hiddenLabels: ['job', 'connection'],
+          values: [
+            {
+              title: 'Connection',
+              hidden: true,
+              expr: info(
+                'user',
+                'domain',
+                'computer',
+                'tunnel',
+                'role',
+                'auth',
+                'encryption',
+                'tunnel_address',
+              ),
+            },
+            { title: 'Since', expr: `(${chosen(start)}) * 1000`, unit: 'dateTimeAsIso', width: 150 },
+            {
+              title: 'Address',
+              hidden: true,
+              expr: chosen(maxBy(`${KEY}, remote_address`, of('rras_connection_endpoint_info'))),
+            },
+            {
+              title: 'Received',
+              expr: chosen(maxBy(KEY, increase('rras_connection_received_bytes_total'))),
+              unit: 'bytes',
+              width: 90,
+            },
+            {
+              title: 'Transmitted',
+              expr: chosen(maxBy(KEY, increase('rras_connection_transmitted_bytes_total'))),
+              unit: 'bytes',
+              width: 100,
+            },
+            { title: 'Now', expr: chosen(speed), unit: 'binBps', gauge: true, width: 130 },
+            {
+              title: 'Dormant',
+              expr: chosen(maxBy(KEY, of('rras_connection_dormant'))),
+              texts: NO_IS_NORMAL,
+              width: 80,
+            },
+          ],
+          order: [
+            'User',
+            'Computer',
+            'Since',
+            'From',
+            'Tunnel address',
+            'Tunnel',
+            'Role',
+            'Authentication',
+            'Received',
+            'Transmitted',
+            'Now',
+            'Dormant',
+            'Server',
+          ],
+          sortBy: 'Now',
+        }),
+      ),
+    ),
+    section(
+      'Top talkers',
+      line(
+        10,
+        bars({
+          title: 'Most bytes by user',
+          description:
+            'Bytes received and transmitted in the time that the dashboard shows, by the users with most.',
+          width: 8,
+          unit: 'bytes',
+          queries: [
+            {
+              expr: `topk(10, ${byUser(MOVED)})`,
+              legend: '{{user}}',
+            },
+          ],
+        }),
+        timeseries({
+          title: 'Traffic of the top users',
+          description: 'Bytes a second of the users with most bytes in the time that the dashboard shows.',
+          width: 16,
+          unit: 'binBps',
+          legendRight: true,
+          min: 0,
+          queries: [
+            {
+              expr: `${sumBy('user', named(speed, 'user'))} and on (user) ${atEnd(`topk(10, ${byUser(MOVED)})`)}`,
+              legend: '{{user}}',
+            },
+          ],
+        }),
+      ),
+    ),
+    section(
+      'What stands out',
+      line(
+        8,
+        table({
+          title: 'Dormant connections',
+          description:
+            'IKEv2 connections whose peer cannot be reached. They hold a port and an address until the client comes back or the time-out ends them. None is normal.',
+          width: 12,
+          unit: 'short',
+          labels: [
+            { label: 'user', title: 'User', link: toUser },
+            { label: 'computer', title: 'Computer' },
+            { label: 'tunnel_address', title: 'Tunnel address' },
+            { label: 'instance', title: 'Server', link: toServer },
+          ],
+          hiddenLabels: ['job', 'connection'],
+          values: [
+            {
+              title: 'Connected for',
+              unit: 's',
+              decimals: 0,
+              expr: `time() - ((${named(start, 'user', 'computer', 'tunnel_address')}) and on (${KEY}) (${of('rras_connection_dormant')} == 1))`,
+            },
+          ],
+          sortBy: 'Connected for',
+        }),
+        bars({
+          title: 'Roaming most',
+          description: 'Moves to other addresses (MOBIKE) in the time that the dashboard shows, by user.',
+          width: 6,
+          unit: 'short',
+          decimals: 0,
+          queries: [
+            {
+              expr: `topk(10, ${byUser(maxBy(KEY, increase('rras_connection_switchovers_total')))})`,
+              legend: '{{user}}',
+            },
+          ],
+        }),
+        bars({
+          title: 'Several connections at once',
+          description:
+            'Users with most connections at the moment. Many of one user are shared credentials or sessions that hang.',
+          width: 6,
+          unit: 'short',
+          queries: [
+            {
+              expr: `topk(10, count by (user, domain) (${of('rras_connection_info', ...CHOSEN)}))`,
+              legend: '{{user}}',
+            },
+          ],
+        }),
+      ),
+      line(
+        8,
+        timeseries({
+          title: 'Connections by encryption',
+          description: 'Encryption of the connections that match. none, des and mppe are weak.',
+          width: 12,
+          unit: 'short',
+          decimals: 0,
+          stack: true,
+          min: 0,
+          queries: [{ expr: `count by (encryption) (${info('encryption')})`, legend: '{{encryption}}' }],
+        }),
+        bars({
+          title: 'Compression',
+          description:
+            'Mean of compressed over uncompressed size, over the connections that negotiated compression. Above 1 it costs more than it saves.',
+          width: 12,
+          unit: 'percentunit',
+          max: 1.2,
+          base: 'green',
+          bounds: [[1, 'orange']],
+          queries: [
+            {
+              expr: `avg by (direction) (${chosen(maxBy(`${KEY}, direction`, of('rras_connection_compression_ratio')))})`,
+              legend: '{{direction}}',
+            },
+          ],
+        }),
+      ),
+    ),
+    section(
+      'Users over all their sessions (needs --collector.users)',
+      line(
+        8,
+        table({
+          title: 'Users',
+          description:
+            'What users moved and how often they connected in the time that the dashboard shows, sessions included that ended. Empty without --collector.users.',
+          width: 24,
+          unit: 'short',
+          filterable: true,
+          labels: [
+            { label: 'user', title: 'User', link: toUser },
+            { label: 'domain', title: 'Domain' },
+          ],
+          values: [
+            {
+              title: 'Received',
+              unit: 'bytes',
+              expr: sumBy('user, domain', increase('rras_user_received_bytes_total', '$__range', USER)),
+            },
+            {
+              title: 'Transmitted',
+              unit: 'bytes',
+              expr: sumBy('user, domain', increase('rras_user_transmitted_bytes_total', '$__range', USER)),
+            },
+            {
+              title: 'Sessions begun',
+              decimals: 0,
+              expr: sumBy('user, domain', increase('rras_user_sessions_started_total', '$__range', USER)),
+            },
+            {
+              title: 'Connections now',
+              expr: sumBy('user, domain', of('rras_user_connections', USER)),
+            },
+          ],
+          sortBy: 'Received',
+        }),
+      ),
+    ),
+  ],
+});
