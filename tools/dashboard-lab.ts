@@ -10,6 +10,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { stringify } from 'yaml';
 import type { OtlpReceiver as Receiver } from '../test/e2e/otlp-receiver.ts';
 import { OtlpReceiver } from '../test/e2e/otlp-receiver.ts';
@@ -22,6 +23,9 @@ import { GuardedExporter } from './guarded-exporter.ts';
 export const SERVERS = ['vpn1', 'vpn2'] as const;
 /** The instance of `page`. */
 export const STUB = 'stub';
+
+/** Within them, Prometheus has seen what was before. */
+const SCRAPES_MS = 3000;
 
 const LISBOA = 'Site-Lisboa';
 const MADRID = 'Site-Madrid';
@@ -149,11 +153,13 @@ export class DashboardLab {
   async act(): Promise<void> {
     const exporter = this.#exporter;
     const reason = 'looks at the dashboards';
-    const reconnect = (name: string): Promise<unknown> =>
-      exporter.ask(`${interfacePath(name, 'reconnect')}?wait=30s`, { reason });
+    const reconnect = (name: string, more: object = {}): Promise<unknown> =>
+      exporter.ask(`${interfacePath(name, 'reconnect')}?wait=30s`, { reason, ...more });
     await exporter.deliver(notification('nobody', LISBOA, 'Ethernet'));
-    // The second time, the breakers refuse.
+    // Both fail, and open their breakers; another time, those refuse.
     await Promise.all([reconnect(MADRID), reconnect(LODZ)]);
+    await wait(SCRAPES_MS);
+    await reconnect(LODZ, { override: ['breaker', 'cooldown'] });
     await exporter.ask('/api/v1/admin/pause', { reason, expiresIn: '1m' });
   }
 

@@ -87,6 +87,9 @@ async function live(): Promise<void> {
   if (prometheus === null) throw new Error('prometheus is not installed');
   await buildIfStale();
   const lab = await DashboardLab.start({ prometheus });
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => void lab.end().finally(() => process.exit(1)));
+  }
   try {
     const start = performance.now();
     for (let round = 0; round < ROUNDS; round += 1) {

@@ -22,7 +22,7 @@ import {
 } from './parts.ts';
 
 const KEY = `${SERVER}, connection`;
-/** Raw, since names such as DOMAIN\\user have what is an escape in other strings. */
+/** Raw, since names such as DOMAIN\user have what is an escape in other strings. */
 const USER = 'user=~`(?i).*${user:regex}.*`';
 const CHOSEN = ['tunnel=~"$tunnel"', 'role=~"$role"', USER];
 

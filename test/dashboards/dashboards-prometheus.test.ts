@@ -136,6 +136,11 @@ requireTool('prometheus')('dashboards on a real Prometheus', (path) => {
     },
   );
 
+  test('a query that is broken is refused, and one of a metric that is not there has no data', async () => {
+    await expect(ask(lab!.prometheus.url, 'sum(rras_up', 'instant', asked)).rejects.toThrow('parse error');
+    expect(await ask(lab!.prometheus.url, 'rras_nothing', 'range', asked)).toEqual([]);
+  });
+
   test('the table of connections has a row for each, with who, since when, from where and how much', async () => {
     const total = await lab!.prometheus.value(`sum(rras_connections{instance=~"${ALL}"})`, asked.to * 1000);
     const sizes: number[] = [];

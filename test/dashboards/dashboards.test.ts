@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { panelsOf, readDashboards } from '../../tools/dashboard-model.ts';
-import { KNOWN_TYPES, WIDTH } from '../../tools/dashboard-svg.ts';
+import { drawDashboard, KNOWN_TYPES, WIDTH } from '../../tools/dashboard-svg.ts';
 import { KNOWN_UNITS } from '../../tools/dashboard-units.ts';
 import { staleFiles } from '../../tools/dashboards.ts';
 import type { Names } from './catalogue-names.ts';
@@ -94,6 +94,14 @@ describe.each(dashboards.map((dashboard) => [dashboard.title, dashboard] as cons
       for (const unit of units) expect([...KNOWN_UNITS]).toContain(unit);
     }
   });
+});
+
+test('a picture says of each panel that there is no data, if there is none', () => {
+  for (const dashboard of dashboards) {
+    const svg = drawDashboard({ dashboard, from: 0, to: 3600, answer: () => [], marks: [] });
+    const empty = [...svg.matchAll(/No data: ([^<]*)</g)].map(([, title]) => title);
+    expect(empty).toEqual(panelsOf(dashboard).map(({ title }) => title));
+  }
 });
 
 test('links of values lead to dashboards that there are', () => {

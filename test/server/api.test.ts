@@ -104,6 +104,8 @@ test('H2 readers that do not read are cut off, and make room for others', async 
   const closed = silent.map((socket) => new Promise((resolve) => socket.once('close', resolve)));
   const statusOf = async (): Promise<number> => (await app!.get('/metrics', { method: 'HEAD' })).status;
   await expect.poll(statusOf, { timeout: 5000 }).toBe(503);
+  // The deadline of each counts from when its page is there.
+  await expect.poll(() => app!.clock.pending, { timeout: 10_000 }).toBeGreaterThanOrEqual(2);
   await app.clock.advance(10_000);
   for (const socket of silent) socket.resume();
   await Promise.all(closed);

@@ -3,15 +3,18 @@ import type { Logger } from '../../model/logger.ts';
 
 export type ExportOutcome = 'success' | 'partial' | 'failure';
 
+/** `isFinal`: the receiver refused what was sent, and would again. */
+export type CountExport = (signal: string, outcome: ExportOutcome, isFinal: boolean) => void;
+
 export class ExportWatch {
   readonly #signal: string;
   readonly #logger: Logger;
-  readonly #count: (signal: string, outcome: ExportOutcome) => void;
+  readonly #count: CountExport;
   #state: ExportOutcome = 'success';
   /** What the receiver says that it refused of the export that is ending. */
   #refused: string | undefined;
 
-  constructor(signal: string, logger: Logger, count: (signal: string, outcome: ExportOutcome) => void) {
+  constructor(signal: string, logger: Logger, count: CountExport) {
     this.#signal = signal;
     this.#logger = logger;
     this.#count = count;
@@ -28,7 +31,7 @@ export class ExportWatch {
     const refused = this.#refused;
     this.#refused = undefined;
     const outcome = error ? 'failure' : refused === undefined ? 'success' : 'partial';
-    this.#count(this.#signal, outcome);
+    this.#count(this.#signal, outcome, error !== undefined && isFinal(error));
     if (outcome === this.#state) return;
     this.#state = outcome;
     const signal = this.#signal;
@@ -46,6 +49,15 @@ export class ExportWatch {
         });
     }
   }
+}
+
+/** gRPC: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED, FAILED_PRECONDITION, UNIMPLEMENTED, UNAUTHENTICATED. */
+const FINAL_GRPC: ReadonlySet<number> = new Set([3, 5, 7, 9, 12, 16]);
+
+/** Neither trouble of the network nor a receiver that wants to be asked later. */
+function isFinal(error: Error): boolean {
+  const code = Number((error as { code?: unknown }).code);
+  return FINAL_GRPC.has(code) || (code >= 400 && code < 500 && code !== 408 && code !== 429);
 }
 
 const LONGEST = 300;

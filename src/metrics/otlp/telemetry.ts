@@ -84,10 +84,11 @@ const SCOPE = 'rras-exporter';
 
 export function startTelemetry(options: TelemetryOptions): Telemetry {
   const { plan, version, hostName, producer, logger, count } = options;
-  const watch = (signal: string, also?: (outcome: ExportOutcome) => void): ExportWatch =>
-    new ExportWatch(signal, logger, (of, outcome) => {
+  const watch = (signal: string, also?: (arrived: boolean) => void): ExportWatch =>
+    new ExportWatch(signal, logger, (of, outcome, isFinal) => {
       count(of, outcome);
-      also?.(outcome);
+      // What is refused would be so for ever.
+      also?.(outcome !== 'failure' || isFinal);
     });
   const { exportIntervalMillis, exportTimeoutMillis } = intervals();
   const resourceOf = (instance: string): Resource =>
@@ -105,7 +106,7 @@ export function startTelemetry(options: TelemetryOptions): Telemetry {
     new PeriodicExportingMetricReader({
       exporter: metricsExporter(
         plan.metrics!,
-        watch('metrics', (outcome) => of.exportEnded?.(outcome !== 'failure')),
+        watch('metrics', (arrived) => of.exportEnded?.(arrived)),
         exportTimeoutMillis,
       ),
       metricProducers: [of],
