@@ -11,7 +11,8 @@ import { ViewMaker } from '../src/metrics/labels.ts';
 import type { View } from '../src/metrics/labels.ts';
 import { CatalogueProducer } from '../src/metrics/otlp/producer.ts';
 import type { Telemetry } from '../src/metrics/otlp/telemetry.ts';
-import { POINTS_PER_REQUEST, startTelemetry } from '../src/metrics/otlp/telemetry.ts';
+import { POINTS_PER_REQUEST } from '../src/metrics/otlp/exporters.ts';
+import { startTelemetry } from '../src/metrics/otlp/telemetry.ts';
 import { systemClock } from '../src/runtime/clock.ts';
 import { SimulatedPolls } from './simulated-polls.ts';
 import type { Rounds } from './timing.ts';
@@ -187,6 +188,7 @@ export async function measureSending(
       hostName: '',
       producer,
       logger: SILENT,
+      level: 'info',
       clock: systemClock,
       count: () => undefined,
     });

@@ -1,4 +1,5 @@
 /** The composition root: the only file that wires the rooms of the exporter together. */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { hostname } from 'node:os';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -47,6 +48,9 @@ import { PageCache } from './server/pages.ts';
 import { verifiedSubjectAltNames } from './server/client-certificates.ts';
 import { openWebSecurity } from './server/web-security.ts';
 
+/** Runs something as part of no trace. */
+const outside = AsyncLocalStorage.snapshot();
+
 /** The child's entry beside this file: native-host.ts from the sources, native-host.js from dist. */
 const HOST_ENTRY = fileURLToPath(new URL(`./native-host${extname(import.meta.url)}`, import.meta.url));
 
@@ -77,7 +81,14 @@ export async function serve(options: Options): Promise<void> {
   });
   /** Made below; before the first export. */
   let producer: ServerProducer | undefined;
-  const telemetry = await openTelemetry({ plan, version, log, self, producer: () => producer });
+  const telemetry = await openTelemetry({
+    plan,
+    version,
+    log,
+    level: options.log.level,
+    self,
+    producer: () => producer,
+  });
   const logger = telemetry?.exported(log) ?? log;
   const shutdown = installShutdown(process, clock, logger);
   logger.info('starting rras-exporter', {
@@ -97,7 +108,8 @@ export async function serve(options: Options): Promise<void> {
   let stopReader = (): void => undefined;
   if (options.native.isolation === 'process') {
     const client = new HostClient({
-      spawn: () => forkHost(HOST_ENTRY, config),
+      // Its end belongs to no poll, whoever started it.
+      spawn: () => outside(() => forkHost(HOST_ENTRY, config)),
       clock,
       logger,
       timeoutMs,
@@ -151,8 +163,13 @@ export async function serve(options: Options): Promise<void> {
   );
   if (plan.metrics) {
     const { CatalogueProducer } = await import('./metrics/otlp/producer.ts');
+    // Who sends no connections does not choose which are shown.
+    const look = () =>
+      options.otlp.connections
+        ? views.viewing(poller.snapshot(), clock.monotonicMs())
+        : views.peeking(poller.snapshot(), clock.monotonicMs());
     producer = new CatalogueProducer({
-      view: () => inTurn(() => inSlices(views.viewing(poller.snapshot(), clock.monotonicMs()), clock)),
+      view: () => inTurn(() => inSlices(look(), clock)),
       own: () => self.families(),
       connections: options.otlp.connections,
       startedAtSeconds: clock.wallSeconds(),
@@ -267,13 +284,14 @@ interface TelemetryParts {
   readonly plan: OtlpPlan;
   readonly version: string;
   readonly log: Logger;
+  readonly level: Options['log']['level'];
   readonly self: SelfMetrics;
   readonly producer: () => ServerProducer | undefined;
 }
 
 /** Nothing of OpenTelemetry is even loaded unless it is asked for. */
 async function openTelemetry(parts: TelemetryParts): Promise<Telemetry | undefined> {
-  const { plan, version, log, self, producer } = parts;
+  const { plan, version, log, level, self, producer } = parts;
   const signals = Object.keys(plan);
   if (signals.length === 0) return undefined;
   const { NO_METRICS, startTelemetry } = await import('./metrics/otlp/telemetry.ts');
@@ -286,6 +304,7 @@ async function openTelemetry(parts: TelemetryParts): Promise<Telemetry | undefin
       exportEnded: (succeeded) => producer()?.exportEnded?.(succeeded),
     },
     logger: log,
+    level,
     clock: systemClock,
     count: self.otlp(signals),
   });

@@ -20,9 +20,10 @@ import { fewerColors } from './few-colors.ts';
 
 const FOLDER = fileURLToPath(new URL('../docs/pictures/', import.meta.url));
 const POINTS = 300;
-const ACT_AFTER_MS = 60_000;
+const ACT_AFTER_MS = 45_000;
 const PAUSE_MS = 20_000;
-const ROUNDS = 3;
+/** With both, and what is done between them. */
+const ROUND_MS = 90_000;
 
 const { values: flags } = parseArgs({
   options: {
@@ -92,13 +93,14 @@ async function live(): Promise<void> {
   }
   try {
     const start = performance.now();
-    for (let round = 0; round < ROUNDS; round += 1) {
+    const left = (): number => minutes * 60_000 - (performance.now() - start);
+    while (left() > ROUND_MS) {
       await wait(ACT_AFTER_MS);
       await lab.act();
       await wait(PAUSE_MS);
       await lab.resume();
     }
-    await wait(Math.max(0, minutes * 60_000 - (performance.now() - start)));
+    await wait(Math.max(0, left()));
     await draw(lab.prometheus.url);
   } finally {
     await lab.end();

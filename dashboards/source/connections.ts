@@ -150,12 +150,12 @@ export const connections = dashboard({
           filterable: true,
           labels: [
             { label: 'user', title: 'User', link: toUser, width: 185 },
-            { label: 'computer', title: 'Computer', width: 100 },
+            { label: 'computer', title: 'Computer', width: 95 },
             { label: 'remote_address', title: 'From', width: 145 },
             { label: 'tunnel_address', title: 'Tunnel address', width: 105 },
-            { label: 'tunnel', title: 'Tunnel', width: 60 },
+            { label: 'tunnel', title: 'Tunnel', width: 56 },
             { label: 'role', title: 'Role', width: 55 },
-            { label: 'auth', title: 'Authentication', width: 130 },
+            { label: 'auth', title: 'Authentication', width: 128 },
             { label: 'instance', title: 'Server', link: toServer },
           ],
           hiddenLabels: ['job', 'connection'],
@@ -174,7 +174,7 @@ export const connections = dashboard({
                 'tunnel_address',
               ),
             },
-            { title: 'Since', expr: `(${chosen(start)}) * 1000`, unit: 'dateTimeAsIso', width: 150 },
+            { title: 'Since', expr: `(${chosen(start)}) * 1000`, unit: 'dateTimeAsIso', width: 140 },
             {
               title: 'Address',
               hidden: true,
@@ -192,7 +192,7 @@ export const connections = dashboard({
               unit: 'bytes',
               width: 100,
             },
-            { title: 'Now', expr: chosen(speed), unit: 'binBps', gauge: true, width: 130 },
+            { title: 'Now', expr: chosen(speed), unit: 'binBps', gauge: true, width: 115 },
             {
               title: 'Dormant',
               expr: chosen(maxBy(KEY, of('rras_connection_dormant'))),

@@ -232,6 +232,8 @@ export class Poller {
       // There is no host to ask; after one that was killed, the next source has a new one.
       if (outcome.failure.kind === 'host_down') break;
     }
+    // What fails because the exporter ends says nothing of the server.
+    if (this.#stopped) return;
     await this.#apply(outcomes, stopped, denied);
     span.set({
       'rras.generation': this.#generation,

@@ -123,6 +123,7 @@ describe('a poll', () => {
       hostName: 'here',
       producer: { collect: () => Promise.resolve(NO_METRICS) },
       logger: none,
+      level: 'info',
       clock: systemClock,
       count: () => undefined,
     });

@@ -14,47 +14,103 @@ const CUMULATIVE = 2;
 /** DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK */
 const NO_RECORDED_VALUE = 1;
 
-type Part = Uint8Array;
+/** Lengths stand before what they count: room is left for the longest, as a varint may have more bytes than it needs. */
+const LENGTH_BYTES = 5;
 
-function varint(value: number): Part {
-  const bytes: number[] = [];
-  for (let rest = value; ; rest = Math.floor(rest / 128)) {
-    if (rest < 128) return Uint8Array.from([...bytes, rest]);
-    bytes.push((rest % 128) + 128);
+/** Writes messages into one buffer that grows: there may be thousands of points, each of messages in messages. */
+class Writer {
+  #buffer = Buffer.allocUnsafe(64 * 1024);
+  #at = 0;
+
+  /** A message; `write` writes what is in it. */
+  message(field: number, write: () => void): void {
+    this.#reserve(2 * LENGTH_BYTES);
+    this.#varint(field * 8 + BYTES);
+    const start = this.#at;
+    this.#at += LENGTH_BYTES;
+    write();
+    let length = this.#at - start - LENGTH_BYTES;
+    for (let i = 0; i < LENGTH_BYTES; i += 1) {
+      this.#buffer[start + i] = (length & 0x7f) | (i < LENGTH_BYTES - 1 ? 0x80 : 0);
+      length >>>= 7;
+    }
+  }
+
+  text(field: number, value: string): void {
+    const bytes = Buffer.byteLength(value);
+    this.#reserve(bytes + 2 * LENGTH_BYTES);
+    this.#varint(field * 8 + BYTES);
+    this.#varint(bytes);
+    this.#at += this.#buffer.write(value, this.#at, 'utf8');
+  }
+
+  number(field: number, value: number): void {
+    this.#reserve(2 * LENGTH_BYTES);
+    this.#varint(field * 8 + VARINT);
+    this.#varint(value);
+  }
+
+  time(field: number, [seconds, nanoseconds]: HrTime): void {
+    this.#reserve(LENGTH_BYTES + 8);
+    this.#varint(field * 8 + FIXED64);
+    this.#at = this.#buffer.writeBigUInt64LE(
+      BigInt(seconds) * 1_000_000_000n + BigInt(nanoseconds),
+      this.#at,
+    );
+  }
+
+  /** Texts only: there are no other attributes here. */
+  attributes(field: number, values: Attributes): void {
+    for (const key of Object.keys(values)) {
+      this.message(field, () => {
+        this.text(1, key);
+        this.message(2, () => this.text(1, String(values[key])));
+      });
+    }
+  }
+
+  finish(): Uint8Array {
+    return this.#buffer.subarray(0, this.#at);
+  }
+
+  #varint(value: number): void {
+    let rest = value;
+    for (; rest >= 128; rest = Math.floor(rest / 128)) this.#buffer[this.#at++] = (rest % 128) + 128;
+    this.#buffer[this.#at++] = rest;
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#at + bytes <= this.#buffer.length) return;
+    const larger = Buffer.allocUnsafe(Math.max(this.#at + bytes, this.#buffer.length * 2));
+    this.#buffer.copy(larger, 0, 0, this.#at);
+    this.#buffer = larger;
   }
 }
 
-const tag = (field: number, wireType: number): Part => varint(field * 8 + wireType);
-const number = (field: number, value: number): Part => Buffer.concat([tag(field, VARINT), varint(value)]);
-
-function message(field: number, ...parts: readonly Part[]): Part {
-  const length = parts.reduce((sum, part) => sum + part.length, 0);
-  return Buffer.concat([tag(field, BYTES), varint(length), ...parts]);
-}
-
-const text = (field: number, value: string): Part => message(field, Buffer.from(value, 'utf8'));
-
-function time(field: number, [seconds, nanoseconds]: HrTime): Part {
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigUInt64LE(BigInt(seconds) * 1_000_000_000n + BigInt(nanoseconds));
-  return Buffer.concat([tag(field, FIXED64), bytes]);
-}
-
-/** Texts only: there are no other attributes here. */
-const attributes = (field: number, values: Attributes): Part[] =>
-  Object.entries(values).map(([key, value]) =>
-    message(field, text(1, key), message(2, text(1, String(value)))),
-  );
-
-function metricPart({ descriptor, dataPointType, dataPoints }: ClosingMetricData): Part {
-  const points = dataPoints.map(({ startTime, endTime, attributes: values }) =>
-    message(1, time(2, startTime), time(3, endTime), ...attributes(7, values), number(8, NO_RECORDED_VALUE)),
-  );
-  const data =
-    dataPointType === DataPointType.SUM
-      ? message(7, ...points, number(2, CUMULATIVE), number(3, 1))
-      : message(5, ...points);
-  return message(2, text(1, descriptor.name), text(3, descriptor.unit), data);
+function writeMetric(out: Writer, { descriptor, dataPointType, dataPoints }: ClosingMetricData): void {
+  const writePoints = (): void => {
+    for (const { startTime, endTime, attributes } of dataPoints) {
+      out.message(1, () => {
+        out.time(2, startTime);
+        out.time(3, endTime);
+        out.attributes(7, attributes);
+        out.number(8, NO_RECORDED_VALUE);
+      });
+    }
+  };
+  out.message(2, () => {
+    out.text(1, descriptor.name);
+    out.text(3, descriptor.unit);
+    if (dataPointType === DataPointType.SUM) {
+      out.message(7, () => {
+        writePoints();
+        out.number(2, CUMULATIVE);
+        out.number(3, 1);
+      });
+    } else {
+      out.message(5, writePoints);
+    }
+  });
 }
 
 /** An ExportMetricsServiceRequest; appended to another one, it is part of that. */
@@ -62,10 +118,17 @@ export function closingRequest(
   resource: ResourceMetrics['resource'],
   scope: ResourceMetrics['scopeMetrics'][number]['scope'],
   metrics: readonly ClosingMetricData[],
-): Part {
-  return message(
-    1,
-    message(1, ...attributes(1, resource.attributes)),
-    message(2, message(1, text(1, scope.name), text(2, scope.version ?? '')), ...metrics.map(metricPart)),
-  );
+): Uint8Array {
+  const out = new Writer();
+  out.message(1, () => {
+    out.message(1, () => out.attributes(1, resource.attributes as Attributes));
+    out.message(2, () => {
+      out.message(1, () => {
+        out.text(1, scope.name);
+        out.text(2, scope.version ?? '');
+      });
+      for (const metric of metrics) writeMetric(out, metric);
+    });
+  });
+  return out.finish();
 }

@@ -11,6 +11,8 @@ export class ExportWatch {
   readonly #logger: Logger;
   readonly #count: CountExport;
   #state: ExportOutcome = 'success';
+  /** Something of what is being sent did not arrive. */
+  #spoilt = false;
   /** What the receiver says that it refused of the export that is ending. */
   #refused: string | undefined;
 
@@ -27,12 +29,16 @@ export class ExportWatch {
     this.#refused = refused ? entries.map(([key, value]) => `${key} ${String(value)}`).join(', ') : undefined;
   }
 
-  ended(error: Error | undefined): void {
+  /** A request has ended; `isLast`: with it all that was to be sent at a time. It works when all of that arrived. */
+  ended(error: Error | undefined, isLast = true): void {
     const refused = this.#refused;
     this.#refused = undefined;
     const outcome = error ? 'failure' : refused === undefined ? 'success' : 'partial';
     this.#count(this.#signal, outcome, error !== undefined && isFinal(error));
-    if (outcome === this.#state) return;
+    if (outcome !== 'success') this.#spoilt = true;
+    const arrived = !this.#spoilt;
+    if (isLast) this.#spoilt = false;
+    if (outcome === this.#state || (outcome === 'success' && !(isLast && arrived))) return;
     this.#state = outcome;
     const signal = this.#signal;
     switch (outcome) {
@@ -51,13 +57,12 @@ export class ExportWatch {
   }
 }
 
-/** gRPC: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED, FAILED_PRECONDITION, UNIMPLEMENTED, UNAUTHENTICATED. */
-const FINAL_GRPC: ReadonlySet<number> = new Set([3, 5, 7, 9, 12, 16]);
+/** Of HTTP what is wrong with the body, INVALID_ARGUMENT of gRPC. */
+const FINAL: ReadonlySet<number> = new Set([400, 413, 422, 3]);
 
-/** Neither trouble of the network nor a receiver that wants to be asked later. */
-function isFinal(error: Error): boolean {
-  const code = Number((error as { code?: unknown }).code);
-  return FINAL_GRPC.has(code) || (code >= 400 && code < 500 && code !== 408 && code !== 429);
+/** No trouble that passes, or that a person mends elsewhere. */
+export function isFinal(error: Error): boolean {
+  return FINAL.has(Number((error as { code?: unknown }).code));
 }
 
 const LONGEST = 300;

@@ -25,8 +25,9 @@ import {
   ProtobufTraceSerializer,
   TraceExporterMetricsHelper,
 } from '@opentelemetry/otlp-transformer';
-import type { ResourceMetrics } from '@opentelemetry/sdk-metrics';
+import type { PushMetricExporter, ResourceMetrics } from '@opentelemetry/sdk-metrics';
 import type { ExportWatch } from './export-watch.ts';
+import { isFinal } from './export-watch.ts';
 import { closingRequest } from './closing-points.ts';
 import { isClosing } from './producer.ts';
 
@@ -69,20 +70,85 @@ interface Answer {
 /** An exporter whose results are watched. */
 class WatchedExporter<Items> extends OTLPExporterBase<Items> {
   readonly #watch: ExportWatch;
+  readonly #isLast: (items: Items) => boolean;
 
-  constructor(delegate: ConstructorParameters<typeof OTLPExporterBase<Items>>[0], watch: ExportWatch) {
+  constructor(
+    delegate: ConstructorParameters<typeof OTLPExporterBase<Items>>[0],
+    watch: ExportWatch,
+    isLast: (items: Items) => boolean,
+  ) {
     super(delegate);
     this.#watch = watch;
+    this.#isLast = isLast;
   }
 
   override export(items: Items, done: (result: ExportResult) => void): void {
-    super.export(items, (result) => {
-      this.#watch.ended(
-        result.code === ExportResultCode.SUCCESS ? undefined : (result.error ?? new Error('failed')),
-      );
+    const end = (result: ExportResult): void => {
+      const failed = result.code !== ExportResultCode.SUCCESS;
+      const error = failed ? (result.error ?? new Error('failed')) : undefined;
+      this.#watch.ended(error, this.#isLast(items));
+      done(result);
+    };
+    try {
+      super.export(items, end);
+    } catch (error) {
+      end({
+        code: ExportResultCode.FAILED,
+        error: error instanceof Error ? error : new Error(String(error)),
+      });
+    }
+  }
+}
+
+/**
+ * Ends the export of a collection with the first of its requests that the receiver does not answer: those that follow
+ * would fail one after the other, each at its own length, while what they hold grows old.
+ */
+class CollectionExporter implements PushMetricExporter {
+  readonly #inner: WatchedExporter<ResourceMetrics>;
+  #failed: { readonly collection: object | undefined; readonly result: ExportResult } | undefined;
+
+  constructor(inner: WatchedExporter<ResourceMetrics>) {
+    this.#inner = inner;
+  }
+
+  export(batch: ResourceMetrics, done: (result: ExportResult) => void): void {
+    const collection = collectionOf(batch);
+    if (this.#failed && this.#failed.collection === collection) {
+      done(this.#failed.result);
+      return;
+    }
+    this.#inner.export(batch, (result) => {
+      const goesOn = result.code === ExportResultCode.SUCCESS || (result.error && isFinal(result.error));
+      this.#failed = goesOn ? undefined : { collection, result };
       done(result);
     });
   }
+
+  forceFlush(): Promise<void> {
+    return this.#inner.forceFlush();
+  }
+
+  shutdown(): Promise<void> {
+    return this.#inner.shutdown();
+  }
+}
+
+/** More would hold up the event loop while they are serialised. */
+export const POINTS_PER_REQUEST = 4_000;
+
+/** All but the last request of a collection are full. */
+function isLastOfCollection({ scopeMetrics }: ResourceMetrics): boolean {
+  let points = 0;
+  for (const { metrics } of scopeMetrics) for (const { dataPoints } of metrics) points += dataPoints.length;
+  return points < POINTS_PER_REQUEST;
+}
+
+/** All points of a collection have the same time, which is one object. */
+function collectionOf({ scopeMetrics }: ResourceMetrics): object | undefined {
+  for (const { metrics } of scopeMetrics)
+    for (const { dataPoints } of metrics) if (dataPoints[0]) return dataPoints[0].endTime;
+  return undefined;
 }
 
 function exporterOf<Items, Response extends Answer>(
@@ -92,6 +158,7 @@ function exporterOf<Items, Response extends Answer>(
   helper: IExporterMetricsHelper<Items>,
   watch: ExportWatch,
   withinMs?: number,
+  isLast: (items: Items) => boolean = () => true,
 ): WatchedExporter<Items> {
   const watched: ISerializer<Items, Response> = {
     serializeRequest: (items) => serializer.serializeRequest(items),
@@ -110,6 +177,7 @@ function exporterOf<Items, Response extends Answer>(
     return new WatchedExporter(
       createOtlpGrpcExportDelegate(options, watched, component, helper, undefined, service, method),
       watch,
+      isLast,
     );
   }
   const contentType = protocol === 'http/json' ? 'application/json' : 'application/x-protobuf';
@@ -118,6 +186,7 @@ function exporterOf<Items, Response extends Answer>(
   return new WatchedExporter(
     createOtlpHttpExportDelegate(options, watched, component, helper, undefined),
     watch,
+    isLast,
   );
 }
 
@@ -162,14 +231,21 @@ const withoutClosing = ({ resource, scopeMetrics }: ResourceMetrics): ResourceMe
 });
 
 /** `withinMs`: when the reader gives an export up. */
-export const metricsExporter = (protocol: Protocol, watch: ExportWatch, withinMs?: number) =>
-  exporterOf(
-    PLACES.metrics,
-    protocol,
-    protocol === 'http/json' ? jsonSerializer : closingSerializer,
-    MetricsExporterMetricsHelper,
-    watch,
-    withinMs,
+export const metricsExporter = (
+  protocol: Protocol,
+  watch: ExportWatch,
+  withinMs?: number,
+): PushMetricExporter =>
+  new CollectionExporter(
+    exporterOf(
+      PLACES.metrics,
+      protocol,
+      protocol === 'http/json' ? jsonSerializer : closingSerializer,
+      MetricsExporterMetricsHelper,
+      watch,
+      withinMs,
+      isLastOfCollection,
+    ),
   );
 
 export const tracesExporter = (protocol: Protocol, watch: ExportWatch) =>

@@ -62,7 +62,7 @@ interface Gone {
   readonly attributes: Attributes;
 }
 
-/** What may wait to be closed, while the receiver is away, in points. */
+/** What may wait to be closed, while the receiver is away, in series of a family. */
 const MOST_UNCLOSED = 50_000;
 
 export class CatalogueProducer implements MetricProducer {
@@ -72,8 +72,11 @@ export class CatalogueProducer implements MetricProducer {
   #kept = new Map<VisibleConnection, Kept>();
   /** Of the last collection: by family and label values, the attributes of series that come and go by themselves. */
   #series = new Map<string, ReadonlyMap<string, Attributes>>();
-  /** What the last collection closed: to be closed again if it did not arrive. */
-  #closed: readonly ClosingMetricData[] = [];
+  /** What the last collection closed, by family: to be closed again if it did not arrive. */
+  readonly #unclosed = new Map<
+    string,
+    { readonly closed: ClosingMetricData; readonly series: Map<string, Attributes> }
+  >();
   #arrived = true;
 
   constructor(options: ProducerOptions) {
@@ -93,8 +96,9 @@ export class CatalogueProducer implements MetricProducer {
     const { view, own, clock, version } = this.#options;
     const [seen, ownFamilies] = await Promise.all([view(), own?.() ?? []]);
     const time = toHrTime(clock.wallSeconds());
-    const metrics = await inSlices(this.#metrics(seen, time), clock);
-    for (const family of ownFamilies) metrics.push(...this.#ownMetrics(family, time));
+    const all = await inSlices(this.#metrics(seen, time), clock);
+    for (const family of ownFamilies) all.push(...this.#ownMetrics(family, time));
+    const metrics = await inSlices(this.#settle(all, time), clock);
     const scope = { name: 'rras-exporter', version };
     // The resource is the reader's.
     return { resourceMetrics: { resource: emptyResource(), scopeMetrics: [{ scope, metrics }] }, errors: [] };
@@ -136,7 +140,11 @@ export class CatalogueProducer implements MetricProducer {
           const rare = new Map<string, Attributes>();
           const points = shown ? yield* this.#connectionPoints(family, shown, time, rare) : [];
           if (points.length > 0) metrics.push(numbers(family, points));
-          const gone = goneConnections.flatMap((each) => goneSeries(family, each));
+          const gone: Attributes[] = [];
+          for (const [i, each] of goneConnections.entries()) {
+            gone.push(...goneSeries(family, each));
+            if (i % ROWS_PER_SLICE === 0) yield;
+          }
           if (gone.length > 0) metrics.push(closing(family, gone, time));
           metrics.push(...this.#ended(family, rare, time));
           break;
@@ -144,30 +152,38 @@ export class CatalogueProducer implements MetricProducer {
       }
       yield;
     }
-    if (!this.#arrived) yield* this.#closeAgain(metrics, time);
-    this.#arrived = true;
-    let room = MOST_UNCLOSED;
-    this.#closed = metrics.filter(isClosing).filter(({ dataPoints }) => (room -= dataPoints.length) >= 0);
     return metrics;
   }
 
-  /** Adds what the last collection closed and what is not there again. */
-  *#closeAgain(metrics: MetricData[], endTime: HrTime): Sliced<void> {
-    for (const closed of this.#closed) {
-      const live = metrics.find(
-        (each) => each.descriptor.name === closed.descriptor.name && !isClosing(each),
-      );
-      const present = new Set<string>();
-      for (const [i, { attributes }] of (live?.dataPoints ?? []).entries()) {
-        present.add(JSON.stringify(attributes));
+  /** Puts what is to be closed into one metric per family, with what did not arrive before and is not there again. */
+  *#settle(all: readonly MetricData[], endTime: HrTime): Sliced<MetricData[]> {
+    const metrics = all.filter((metric) => !isClosing(metric));
+    if (this.#arrived) this.#unclosed.clear();
+    this.#arrived = true;
+    for (const [name, { series }] of this.#unclosed) {
+      const live = metrics.find(({ descriptor }) => descriptor.name === name)?.dataPoints ?? [];
+      for (const [i, { attributes }] of live.entries()) {
+        series.delete(JSON.stringify(attributes));
         if (i % ROWS_PER_SLICE === 0) yield;
       }
-      const dataPoints = (closed.dataPoints as DataPoint<number>[])
-        .filter(({ attributes }) => !present.has(JSON.stringify(attributes)))
-        .map((point) => ({ ...point, endTime }));
+    }
+    for (const closed of all.filter(isClosing)) {
+      const { name } = closed.descriptor;
+      let waiting = this.#unclosed.get(name);
+      if (!waiting) this.#unclosed.set(name, (waiting = { closed, series: new Map<string, Attributes>() }));
+      for (const [i, { attributes }] of closed.dataPoints.entries()) {
+        if (waiting.series.size < MOST_UNCLOSED) waiting.series.set(JSON.stringify(attributes), attributes);
+        if (i % ROWS_PER_SLICE === 0) yield;
+      }
+    }
+    for (const { closed, series } of this.#unclosed.values()) {
+      const dataPoints: DataPoint<number>[] = [];
+      for (const attributes of series.values())
+        dataPoints.push({ startTime: endTime, endTime, attributes, value: 0 });
       if (dataPoints.length > 0) metrics.push({ ...closed, dataPoints } as ClosingMetricData);
       yield;
     }
+    return metrics;
   }
 
   *#keep({ connections }: ShownTable): Sliced<void> {

@@ -2,7 +2,13 @@
  * Starts OpenTelemetry: metrics, traces and logs, each only where the plan has it. Loaded only when there is a plan.
  * Whatever a receiver does, nobody waits for it.
  */
-import type { Context as OtelContext, HrTime, Span as OtelSpan, Tracer } from '@opentelemetry/api';
+import type {
+  Attributes,
+  Context as OtelContext,
+  HrTime,
+  Span as OtelSpan,
+  Tracer,
+} from '@opentelemetry/api';
 import {
   context,
   diag,
@@ -40,7 +46,7 @@ import { noTracing } from '../../model/tracing.ts';
 import type { ExportOutcome } from './export-watch.ts';
 import { ExportWatch } from './export-watch.ts';
 import type { Protocol } from './exporters.ts';
-import { logsExporter, metricsExporter, tracesExporter } from './exporters.ts';
+import { logsExporter, metricsExporter, POINTS_PER_REQUEST, tracesExporter } from './exporters.ts';
 import { toHrTime } from './producer.ts';
 
 /** Makes the metrics of a server, and is told whether they arrived. */
@@ -56,6 +62,8 @@ export interface TelemetryOptions {
   readonly producer: ServerProducer;
   /** Does not go into exported logs: what it is told of is how the export goes. */
   readonly logger: Logger;
+  /** The least severe lines to export. */
+  readonly level: keyof Logger;
   readonly clock: Clock;
   readonly count: (signal: string, outcome: ExportOutcome) => void;
 }
@@ -78,8 +86,6 @@ export const NO_METRICS: CollectionResult = {
 
 const DEFAULT_INTERVAL_MS = 60_000;
 const DEFAULT_TIMEOUT_MS = 30_000;
-/** Points in one request: more would hold up the event loop while they are serialised. */
-export const POINTS_PER_REQUEST = 4_000;
 const SCOPE = 'rras-exporter';
 
 export function startTelemetry(options: TelemetryOptions): Telemetry {
@@ -114,6 +120,7 @@ export function startTelemetry(options: TelemetryOptions): Telemetry {
       exportIntervalMillis,
       exportTimeoutMillis,
     });
+  tellDiagnostics(logger);
   const sdk = new NodeSDK({
     resource: resourceOf(hostName),
     // The others would tell of the process' arguments and owner.
@@ -124,21 +131,13 @@ export function startTelemetry(options: TelemetryOptions): Telemetry {
       : { spanProcessors: [] }),
     logRecordProcessors: plan.logs ? [logProcessor(logsExporter(plan.logs, watch('logs')))] : [],
   });
-  // What the SDK has to say is for who looks into trouble with it.
-  const tell = (message: string, ...more: unknown[]): void =>
-    logger.debug(`opentelemetry: ${message}`, more.length > 0 ? { details: more.map(String).join(' ') } : {});
-  diag.setLogger(
-    { error: tell, warn: tell, info: tell, debug: () => undefined, verbose: () => undefined },
-    {
-      logLevel: diagLogLevelFromString(getStringFromEnv('OTEL_LOG_LEVEL')) ?? DiagLogLevel.INFO,
-      suppressOverrideMessage: true,
-    },
-  );
+  // The SDK may have put a logger of its own in its place.
+  tellDiagnostics(logger);
   sdk.start();
   const others: MeterProvider[] = [];
   return {
     tracing: plan.traces ? new Traces(trace.getTracer(SCOPE, version), options.clock) : noTracing,
-    exported: (inner) => (plan.logs ? exportedLogger(inner, version) : inner),
+    exported: (inner) => (plan.logs ? exportedLogger(inner, version, options.level) : inner),
     addServer: (name, of) => {
       if (!plan.metrics) return;
       const own = resourceOf(name).merge(resourceFromAttributes({ 'service.instance.id': name }));
@@ -176,6 +175,19 @@ function logProcessor(exporter: LogRecordExporter): BatchLogRecordProcessor {
 
 /** A monotonic time, or now, as wall time. */
 type WallTimes = (monotonicMs?: number) => HrTime;
+
+/** What the SDK has to say is for who looks into trouble with it. */
+function tellDiagnostics(logger: Logger): void {
+  const tell = (message: string, ...more: unknown[]): void =>
+    logger.debug(`opentelemetry: ${message}`, more.length > 0 ? { details: more.map(String).join(' ') } : {});
+  diag.setLogger(
+    { error: tell, warn: tell, info: tell, debug: tell, verbose: () => undefined },
+    {
+      logLevel: diagLogLevelFromString(getStringFromEnv('OTEL_LOG_LEVEL')) ?? DiagLogLevel.INFO,
+      suppressOverrideMessage: true,
+    },
+  );
+}
 
 /** Times of spans are monotonic within the exporter, and told as wall time. */
 class Traces implements Tracing {
@@ -252,26 +264,34 @@ const SEVERITIES = {
 } as const;
 
 /** Writes each line to both; the exported one bears the ids of the span under way. */
-function exportedLogger(inner: Logger, version: string): Logger {
+function exportedLogger(inner: Logger, version: string, least: keyof Logger): Logger {
   const exporting = logs.getLogger(SCOPE, version);
   const at =
     (level: keyof typeof SEVERITIES) =>
     (message: string, fields: LogFields = {}): void => {
       inner[level](message, fields);
+      if (SEVERITIES[level] < SEVERITIES[least]) return;
       exporting.emit({
         severityNumber: SEVERITIES[level],
         severityText: level,
         body: message,
-        attributes: Object.fromEntries(
-          Object.entries(fields).map(([key, value]) => [
-            key,
-            value instanceof Error ? value.message : attribute(value),
-          ]),
-        ),
+        attributes: attributesOf(fields),
       });
     };
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
 }
 
-const attribute = (value: unknown): string | number | boolean =>
-  typeof value === 'number' || typeof value === 'boolean' ? value : String(value);
+function attributesOf(fields: LogFields): Attributes {
+  const attributes: Attributes = {};
+  for (const [key, value] of Object.entries(fields)) {
+    if (value === undefined || value === null) continue;
+    attributes[key] = typeof value === 'number' || typeof value === 'boolean' ? value : textOf(value);
+  }
+  return attributes;
+}
+
+function textOf(value: unknown): string {
+  if (typeof value === 'string' || typeof value === 'bigint') return String(value);
+  if (!(value instanceof Error)) return JSON.stringify(value) ?? '';
+  return value.cause instanceof Error ? `${value.message}: ${textOf(value.cause)}` : value.message;
+}

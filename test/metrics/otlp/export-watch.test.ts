@@ -12,6 +12,7 @@ interface Line {
 class Watched {
   readonly lines: Line[] = [];
   readonly counts: string[] = [];
+  readonly final: boolean[] = [];
   readonly watch: ExportWatch;
 
   constructor(signal = 'metrics') {
@@ -20,7 +21,10 @@ class Watched {
       (message, fields) =>
         void this.lines.push({ level, message, fields });
     const logger = { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
-    this.watch = new ExportWatch(signal, logger, (...count) => this.counts.push(count.join(' ')));
+    this.watch = new ExportWatch(signal, logger, (of, outcome, isFinal) => {
+      this.counts.push(`${of} ${outcome}`);
+      this.final.push(isFinal);
+    });
   }
 
   get messages(): string[] {
@@ -128,4 +132,24 @@ describe('the log has no secret', () => {
     expect(causeOf(new Error(''))).toBe('Error');
     expect(causeOf(Object.assign(new Error(''), { code: 503 }))).toBe('Error (503)');
   });
+});
+
+test.each([
+  [400, true],
+  [413, true],
+  [401, false],
+  [404, false],
+  [408, false],
+  [429, false],
+  [503, false],
+  ['ECONNREFUSED', false],
+  [3, true],
+  [16, false],
+  [14, false],
+  [undefined, false],
+])('an error with the code %s is final: %s', (code, isFinal) => {
+  const { watch, final } = new Watched();
+  watch.ended(Object.assign(new Error('no'), { code }));
+  watch.ended(undefined);
+  expect(final).toEqual([isFinal, false]);
 });

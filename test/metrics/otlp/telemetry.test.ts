@@ -44,6 +44,7 @@ test('two servers are two resources, and their equal series do not merge', async
     hostName: 'here',
     producer: producerOf(1),
     logger: none,
+    level: 'info',
     clock: systemClock,
     count: (signal, outcome) => counts.push(`${signal} ${outcome}`),
   });
