@@ -121,7 +121,7 @@ export function closingRequest(
 ): Uint8Array {
   const out = new Writer();
   out.message(1, () => {
-    out.message(1, () => out.attributes(1, resource.attributes as Attributes));
+    out.message(1, () => out.attributes(1, resource.attributes));
     out.message(2, () => {
       out.message(1, () => {
         out.text(1, scope.name);

@@ -29,6 +29,11 @@ export class ExportWatch {
     this.#refused = refused ? entries.map(([key, value]) => `${key} ${String(value)}`).join(', ') : undefined;
   }
 
+  /** What was to be sent at a time was given up. */
+  gaveUp(): void {
+    this.#spoilt = false;
+  }
+
   /** A request has ended; `isLast`: with it all that was to be sent at a time. It works when all of that arrived. */
   ended(error: Error | undefined, isLast = true): void {
     const refused = this.#refused;

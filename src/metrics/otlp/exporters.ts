@@ -106,15 +106,18 @@ class WatchedExporter<Items> extends OTLPExporterBase<Items> {
  */
 class CollectionExporter implements PushMetricExporter {
   readonly #inner: WatchedExporter<ResourceMetrics>;
+  readonly #watch: ExportWatch;
   #failed: { readonly collection: object | undefined; readonly result: ExportResult } | undefined;
 
-  constructor(inner: WatchedExporter<ResourceMetrics>) {
+  constructor(inner: WatchedExporter<ResourceMetrics>, watch: ExportWatch) {
     this.#inner = inner;
+    this.#watch = watch;
   }
 
   export(batch: ResourceMetrics, done: (result: ExportResult) => void): void {
     const collection = collectionOf(batch);
     if (this.#failed && this.#failed.collection === collection) {
+      if (isLastOfCollection(batch)) this.#watch.gaveUp();
       done(this.#failed.result);
       return;
     }
@@ -246,6 +249,7 @@ export const metricsExporter = (
       withinMs,
       isLastOfCollection,
     ),
+    watch,
   );
 
 export const tracesExporter = (protocol: Protocol, watch: ExportWatch) =>

@@ -291,7 +291,7 @@ function attributesOf(fields: LogFields): Attributes {
 }
 
 function textOf(value: unknown): string {
-  if (typeof value === 'string' || typeof value === 'bigint') return String(value);
-  if (!(value instanceof Error)) return JSON.stringify(value) ?? '';
+  if (typeof value === 'string') return value;
+  if (!(value instanceof Error)) return JSON.stringify(value);
   return value.cause instanceof Error ? `${value.message}: ${textOf(value.cause)}` : value.message;
 }

@@ -315,7 +315,27 @@ describe('what has gone', () => {
     interfaces = ['Site-B'];
     const ended = [seriesKey(family.name, { interface: 'Site-A' })];
     expect((await collected.of(viewOf())).closed).toEqual(ended);
+    collected.exportEnded(false);
+    expect((await collected.of(viewOf())).closed).toEqual(ended);
     expect((await collected.of(viewOf())).closed).toEqual([]);
+  });
+
+  test('while a receiver is away for long, what ended waits in one metric per family', async () => {
+    const collected = new Collected();
+    const at = (round: number): View => viewOf({ id: idOf(round) }, { id: idOf(round + 1) });
+    await collected.of(at(0));
+    const rounds = 200;
+    for (let round = 1; round <= rounds; round += 1) {
+      collected.exportEnded(false);
+      const { resourceMetrics } = await collected.result(at(round));
+      const closing = resourceMetrics.scopeMetrics[0]!.metrics.filter(isClosing);
+      const names = closing.map(nameOf);
+      expect(new Set(names).size).toBe(names.length);
+      const received = closing.find((each) => nameOf(each) === 'rras_connection_received_bytes_total');
+      expect(received!.dataPoints.length).toBe(round);
+    }
+    collected.exportEnded(true);
+    expect((await collected.of(at(rounds))).closed).toEqual([]);
   });
 
   test('when connections cannot be read any more, all of theirs are ended', async () => {
