@@ -823,3 +823,22 @@ describe('a slow or hanging source', () => {
     expect(snapshot.interfaces).toHaveLength(1);
   });
 });
+
+describe('the end of the exporter', () => {
+  it('says nothing of the server: a poll that ends after it leaves the snapshot as it was', async () => {
+    const { clock, reader, poller } = bench();
+    const stop = new AbortController();
+    const running = poller.run(stop.signal);
+    await settle();
+    expect(poller.snapshot().up).toBe(true);
+    const answer = Promise.withResolvers<ReadOutcome>();
+    reader.answers.server = () => answer.promise;
+    await clock.advance(60_000);
+    expect(reader.inFlight).toBe(1);
+    const before = poller.snapshot();
+    stop.abort();
+    answer.resolve(failed('host_down', 'the exporter is shutting down'));
+    await running;
+    expect(poller.snapshot()).toEqual(before);
+  });
+});
