@@ -57,7 +57,8 @@ local rate(metric) = 'sum by (job, instance, tunnel, role) (rate(%s[5m]))' % met
             expr: |||
               rras_interface_enabled == 1
                 and on (job, instance, interface) rras_interface_up == 0
-                and on (job, instance) rras_service_running == 1
+                unless on (job, instance) rras_service_running == 0
+                unless on (job, instance, interface) rras_interface_info{interface_type="dedicated"}
                 and on (job, instance, interface) (
                   rras_interface_persistent == 1
                   or on (job, instance, interface)

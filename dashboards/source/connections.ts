@@ -42,7 +42,8 @@ const byUser = (expression: string): string =>
   sumBy(
     'user',
     `(${expression}) * on (${KEY}) group_left (user) ` +
-      maxBy(`${KEY}, user`, `last_over_time(${of('rras_connection_info', ...CHOSEN)}[$__range])`),
+      // One user for each connection, also where the time shown has two texts of it.
+      `topk by (${KEY}) (1, ${maxBy(`${KEY}, user`, `last_over_time(${of('rras_connection_info', ...CHOSEN)}[$__range])`)})`,
   );
 
 /** The same at each point of a graph: what it is at the end. */

@@ -111,9 +111,9 @@ describe('a running server', () => {
     const { report } = await host.read('server');
     expect(report).toEqual({
       calls: [
-        { function: 'MprAdminIsServiceInitialized', code: 0, seconds: 0 },
-        { function: 'MprAdminServerConnect', code: 0, seconds: 0 },
-        { function: 'MprAdminServerGetInfo', code: 0, seconds: 1.234568 },
+        { function: 'MprAdminIsServiceInitialized', code: 0, seconds: 0, atSeconds: 0 },
+        { function: 'MprAdminServerConnect', code: 0, seconds: 0, atSeconds: 0 },
+        { function: 'MprAdminServerGetInfo', code: 0, seconds: 1.234568, atSeconds: 0 },
       ],
       pages: 0,
       anomalies: {},
@@ -128,7 +128,7 @@ describe('a running server', () => {
         message: 'MprAdminPortEnum failed: ERROR_NOT_ENOUGH_MEMORY (8): the next scrape tries again',
       },
       report: {
-        calls: [{ function: 'MprAdminPortEnum', code: 8, seconds: 0 }],
+        calls: [{ function: 'MprAdminPortEnum', code: 8, seconds: 0, atSeconds: 0, entries: 0 }],
         pages: 0,
         anomalies: {},
         seconds: 0,
