@@ -147,7 +147,6 @@ export class PageEncoder {
     try {
       for (const write of this.#writers) {
         yield* write(view, out);
-        yield;
       }
       this.#connections.finishPage();
       complete = true;
@@ -160,7 +159,6 @@ export class PageEncoder {
 
 function sampleWriter(family: SampleFamily, head: Buffer, createdSeconds: number | undefined): Write {
   const created = family.type === 'counter' ? createdSeconds : undefined;
-  // eslint-disable-next-line require-yield -- few samples: one slice
   return function* (view, out) {
     let first = true;
     family.collect(view, (value, ...labelValues) => {
@@ -171,6 +169,7 @@ function sampleWriter(family: SampleFamily, head: Buffer, createdSeconds: number
       out.value(value);
       if (created !== undefined) out.text(`${createdName(family.name)}${labels} ${formatNumber(created)}\n`);
     });
+    yield;
   };
 }
 
@@ -187,7 +186,6 @@ function histogramWriter(
     ),
     '+Inf',
   ];
-  // eslint-disable-next-line require-yield -- few samples: one slice
   return function* (view, out) {
     let first = true;
     family.collect(view, (counts, sum, ...labelValues) => {
@@ -208,6 +206,7 @@ function histogramWriter(
         out.text(`${createdName(family.name)}${labels} ${formatNumber(createdSeconds)}\n`);
       }
     });
+    yield;
   };
 }
 

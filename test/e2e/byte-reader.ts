@@ -90,11 +90,18 @@ export class LazyReader {
     }, everyMs);
   }
 
-  /** To be called often: what the client itself sees ends only after it has read what is on its way. */
-  look(): void {
-    const mine = this.#socket.localPort;
-    if (mine === undefined || isEstablished(this.#serverPort, mine)) return;
-    this.cutAtMs ??= performance.now();
+  /**
+   * To be called often: what a client itself sees ends only after it has read what is on its way. One look at the table
+   * of connections for all, as it would hold up what is measured otherwise.
+   */
+  static look(readers: readonly LazyReader[]): void {
+    const [first] = readers;
+    if (!first) return;
+    const open = clientsOf(first.#serverPort);
+    for (const reader of readers) {
+      const mine = reader.#socket.localPort;
+      if (mine !== undefined && !open.has(hexPort(mine))) reader.cutAtMs ??= performance.now();
+    }
   }
 
   /** Reads what is left; the length of the body that was told and the one that came in all. */
@@ -125,14 +132,12 @@ export class LazyReader {
 const ESTABLISHED = '01';
 const hexPort = (port: number): string => port.toString(16).toUpperCase().padStart(4, '0');
 
-/** Whether the server's end of a connection is open. Linux. */
-function isEstablished(serverPort: number, clientPort: number): boolean {
-  const [server, client] = [`:${hexPort(serverPort)}`, `:${hexPort(clientPort)}`];
-  return readFileSync('/proc/net/tcp', 'latin1')
-    .split('\n')
-    .map((line) => line.trim().split(/\s+/))
-    .some(
-      ([, local, remote, state]) =>
-        local?.endsWith(server) === true && remote?.endsWith(client) === true && state === ESTABLISHED,
-    );
+/** The client's port of each connection whose end at the server is open. Linux. */
+function clientsOf(serverPort: number): ReadonlySet<string> {
+  const pattern = new RegExp(
+    `^ *\\d+: [\\dA-F]{8}:${hexPort(serverPort)} [\\dA-F]{8}:([\\dA-F]{4}) ${ESTABLISHED} `,
+    'gm',
+  );
+  const table = readFileSync('/proc/net/tcp', 'latin1');
+  return new Set(Array.from(table.matchAll(pattern), ([, port]) => port!));
 }

@@ -24,7 +24,7 @@ const MIB = 1024 * 1024;
 const RESPONSE_DEADLINE_MS = 10_000;
 
 /** For tests that measure on a machine that others use too: a promise that is broken is so every time. */
-const MEASURED = { retry: 2, timeout: 120_000 };
+const MEASURED = { retry: 1, timeout: 120_000 };
 
 const note = (what: string): void => void process.stdout.write(`large: ${what}\n`);
 const sampleLines = (page: string): string[] =>
@@ -296,7 +296,7 @@ describe('an exporter of 50,000 connections', () => {
       trickling.trickle(1024, 100);
       const all = [...silent, trickling];
       const watch = setInterval(() => {
-        for (const each of all) each.look();
+        LazyReader.look(all);
       }, 100);
       try {
         await Promise.all(all.map(({ asked }) => asked));
@@ -310,15 +310,13 @@ describe('an exporter of 50,000 connections', () => {
         });
         const cutAfter = all.map(({ askedAtMs, cutAtMs = NaN }) => cutAtMs - askedAtMs);
         note(
-          `usual scrapes ${ms(median(usual.result))}, the best ${ms(Math.min(...usual.result))}, with ${mib(usual.most)}; beside lazy readers ` +
-            `${ms(median(beset.result))}, the best ${ms(Math.min(...beset.result))}, with ${mib(beset.most)}; cut off after ${ms(Math.min(...cutAfter))} to ` +
+          `usual scrapes ${ms(median(usual.result))} with ${mib(usual.most)}; beside lazy readers ` +
+            `${ms(median(beset.result))} with ${mib(beset.most)}; cut off after ${ms(Math.min(...cutAfter))} to ` +
             `${ms(Math.max(...cutAfter))}, the trickling one after ${trickling.taken} bytes`,
         );
         // Each of these tells of something else: a failure of one is not to hide the others.
         expect.soft(beset.most - usual.most, 'bytes more').toBeLessThan(32 * MIB);
-        // The best of each. 1.5 times is what is asked for, and 0.9 to 1.3 what a machine that does nothing else gives; next
-        // to another test file on two processors it goes up to 1.6.
-        expect.soft(Math.min(...beset.result), 'scrapes beside').toBeLessThan(2 * Math.min(...usual.result));
+        expect.soft(median(beset.result), 'scrapes beside').toBeLessThan(1.5 * median(usual.result));
         expect.soft(Math.min(...cutAfter), 'first to be cut off').toBeGreaterThan(RESPONSE_DEADLINE_MS - 100);
         // The page itself takes a while, and the answer begins only then.
         const latest = RESPONSE_DEADLINE_MS + 5 * median(usual.result) + 1000;
