@@ -6,6 +6,7 @@
  */
 import { writeSync } from 'node:fs';
 import type { CommandName } from './config/commands.ts';
+import type { Given } from './config/flags.ts';
 import { refuseOldNode } from './config/node-version.ts';
 import type { Options } from './config/options.ts';
 import { UsageError } from './model/errors.ts';
@@ -13,7 +14,11 @@ import { UsageError } from './model/errors.ts';
 /** The options, with the configuration file that the flags name or with this one. */
 type Load = (configFile?: string) => Options;
 
-const COMMANDS: Record<CommandName, (words: readonly string[], load: Load) => Promise<void>> = {
+const surroundings = { platform: process.platform, env: process.env };
+
+type Command = (words: readonly string[], load: Load, given: Given) => Promise<void>;
+
+const COMMANDS: Record<CommandName, Command> = {
   audit: async (words) => {
     const { audit } = await import('./audit.ts');
     await audit(words);
@@ -21,6 +26,10 @@ const COMMANDS: Record<CommandName, (words: readonly string[], load: Load) => Pr
   'check-config': async ([file = ''], load) => {
     const { checkConfig } = await import('./check-config.ts');
     await checkConfig(file, load);
+  },
+  doctor: async (_words, _load, given) => {
+    const { doctor } = await import('./doctor.ts');
+    await doctor(given, surroundings);
   },
   pseudonym: async (names, load) => {
     const { pseudonym } = await import('./pseudonym.ts');
@@ -38,7 +47,6 @@ const COMMANDS: Record<CommandName, (words: readonly string[], load: Load) => Pr
 
 async function main(argv: readonly string[]): Promise<void> {
   refuseOldNode(process.version);
-  const surroundings = { platform: process.platform, env: process.env };
   const { readCommandLine } = await import('./config/commands.ts');
   const { command, words, given } = readCommandLine(argv);
   if (given.get('help') === true) {
@@ -58,11 +66,11 @@ async function main(argv: readonly string[]): Promise<void> {
     return loadOptions(new Map([...given, ['config.file', [file]]]), surroundings);
   };
   if (command !== null) {
-    await COMMANDS[command](words, load);
+    await COMMANDS[command](words, load, given);
     return;
   }
   const { serve } = await import('./serve.ts');
-  await serve(load());
+  await serve(load(), load);
 }
 
 async function fail(error: unknown): Promise<never> {

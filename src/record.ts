@@ -29,7 +29,10 @@ export async function record(file: string, options: Options): Promise<void> {
   }
   const clock = systemClock;
   const logger = createLogger(options.log, clock);
-  const config = await hostConfig(options.rras, process.platform);
+  const config = await hostConfig(options.rras, process.platform, {
+    wallSeconds: clock.wallSeconds(),
+    name: null,
+  });
   const api = await openApi(config, clock);
   const writer = await RecordingWriter.create(file, {
     startedAt: clock.wallSeconds(),

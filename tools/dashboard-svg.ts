@@ -425,15 +425,19 @@ function mergedRows(picture: Picture, panel: Panel): Row[] {
 
 const drawTable: Draw = (picture, panel, { x, y, w, h }) => {
   const organize = panel.transformations!.find(({ id }) => id === 'organize')!.options as Organize;
-  const sort = (panel.options?.['sortBy'] as { displayName: string; desc: boolean }[])[0]!;
+  const sorts = panel.options?.['sortBy'] as { displayName: string; desc: boolean }[];
   const columns = Object.entries(organize.indexByName)
     .sort(([, a], [, b]) => a - b)
     .map(([source]) => ({ source, title: organize.renameByName[source] ?? source }));
-  const by = columns.find(({ title }) => title === sort.displayName)!.source;
   const rows = mergedRows(picture, panel).sort((a, b) => {
-    const [p, q] = [a.get(by) ?? -Infinity, b.get(by) ?? -Infinity];
-    const order = typeof p === 'number' && typeof q === 'number' ? p - q : String(p).localeCompare(String(q));
-    return sort.desc ? -order : order;
+    for (const { displayName, desc } of sorts) {
+      const by = columns.find(({ title }) => title === displayName)!.source;
+      const [p, q] = [a.get(by) ?? -Infinity, b.get(by) ?? -Infinity];
+      const order =
+        typeof p === 'number' && typeof q === 'number' ? p - q : String(p).localeCompare(String(q));
+      if (order !== 0) return desc ? -order : order;
+    }
+    return 0;
   });
   const fixed = columns.map(({ title }) => settingsOf(panel, title).width);
   const free =

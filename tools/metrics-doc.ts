@@ -26,10 +26,14 @@ const SECTIONS: readonly (readonly [title: string, about: string, pattern: RegEx
     /^rras_connection_/,
   ],
   ['Users', 'Only with `--collector.users`.', /^rras_user_/],
-  ['Guarded actions', 'Only with `--web.enable-admin-api`.', /^rras_(?:admin|remediation)_/],
+  [
+    'Guarded actions',
+    'Only with `--web.enable-admin-api`. Whatever a route or a rule may decide is there with a 0 before it does.',
+    /^rras_(?:admin|remediation)_/,
+  ],
   [
     'The exporter',
-    'Its own calls, anomalies and restarts; `rras_exporter_otlp_exports_total` only with [OTLP](opentelemetry.md).',
+    'Its own calls, anomalies and restarts; `rras_exporter_otlp_exports_total` only with [OTLP](opentelemetry.md). Failures of native calls begin with their first, as their codes are many; all else that is counted by reason is there with a 0.',
     /^rras_exporter_/,
   ],
 ];

@@ -129,7 +129,11 @@ local whyDown =
           alert(
             'RrasLinkStaysDown',
             'critical',
-            'interface:rras_link_down',
+            // One fault, one call: where the exporter has given up, RrasPersonNeeded says so.
+            |||
+              interface:rras_link_down
+                unless on (job, instance, interface) rras_admin_breaker_open == 1
+            |||,
             '20m',
             'The link {{ $labels.interface }} of {{ $labels.instance }} has been down for 20 minutes.',
             'The link {{ $labels.interface }} of {{ $labels.instance }} has been down for 20 minutes, and nothing has brought it back.' + whyDown
@@ -138,13 +142,17 @@ local whyDown =
           alert(
             'RrasLinkFlapping',
             'warning',
+            // A link on demand comes and goes, and one dial may fail. Two have failed if the exporter saw both, or if it
+            // saw two times what comes of them.
             |||
               changes(rras_interface_up[30m]) >= %(linkFlaps)s
                 and on (job, instance, interface) rras_interface_enabled == 1
                 and on (job, instance, interface) (
                   rras_interface_persistent == 1
                   or on (job, instance, interface)
-                  max_over_time(rras_interface_state{state="unreachable"}[30m]) == 1
+                  increase(rras_interface_dial_failures_total[30m]) >= 2
+                  or on (job, instance, interface)
+                  changes(rras_interface_state{state="unreachable"}[30m]) >= 3
                 )
             ||| % c,
             '5m',
@@ -225,13 +233,17 @@ local whyDown =
           alert(
             'RrasUserManyConnections',
             'info',
+            // Connections of any role, wherever they are counted; the account of a router has as many as it has sites.
             |||
-              max by (job, instance, user, domain) (rras_user_connections{user!~"|other"}) > %(userConnections)s
-              or on (job, instance, user, domain)
-              count by (job, instance, user, domain) (
-                max by (job, instance, connection, user, domain) (rras_connection_info{role="client", user!=""})
-              ) > %(userConnections)s
-                unless on (job, instance) group by (job, instance) (rras_user_connections)
+              (
+                max by (job, instance, user, domain) (rras_user_connections{user!~"|other"}) > %(userConnections)s
+                or on (job, instance, user, domain)
+                count by (job, instance, user, domain) (
+                  max by (job, instance, connection, user, domain) (rras_connection_info{user!=""})
+                ) > %(userConnections)s
+                  unless on (job, instance) group by (job, instance) (rras_user_connections)
+              )
+                unless on (job, instance, user, domain) rras_connection_info{role="site"}
             ||| % c,
             '15m',
             '{{ $labels.user }} has {{ $value }} connections to {{ $labels.instance }} at once.',
@@ -268,8 +280,8 @@ local whyDown =
             'warning',
             'sum by (job, instance) (increase(rras_exporter_host_restarts_total[30m])) >= %(hostRestarts)s' % c,
             null,
-            'The process that reads {{ $labels.instance }} was replaced {{ $value | humanize }} times in 30 minutes.',
-            'The exporter of {{ $labels.instance }} had to replace the process that holds mprapi.dll {{ $value | humanize }} times in 30 minutes'
+            'The process that reads {{ $labels.instance }} was replaced {{ $value | printf "%.0f" }} times in 30 minutes.',
+            'The exporter of {{ $labels.instance }} had to replace the process that holds mprapi.dll {{ $value | printf "%.0f" }} times in 30 minutes'
             + ask(
               'sum by (reason) (increase(rras_exporter_host_restarts_total{job=%q, instance=%q}[30m])) > 0',
               ['job', 'instance'],
@@ -283,7 +295,7 @@ local whyDown =
             'increase(rras_exporter_ambiguous_deltas_total[1h]) > 0',
             null,
             'Some traffic of {{ $labels.instance }} may not have been counted.',
-            'In the last hour {{ $value | humanize }} byte counters of {{ $labels.instance }} may have passed 2^32 more often than could be seen. Totals of bytes are then too low by a multiple of 4 GiB. Scrape more often, and see whether polls were late.'
+            'In the last hour {{ $value | printf "%.0f" }} byte counters of {{ $labels.instance }} may have passed 2^32 more often than could be seen. Totals of bytes are then too low by a multiple of 4 GiB. Scrape more often, and see whether polls were late.'
           ),
           alert(
             'RrasEnumerationAnomalies',
@@ -291,14 +303,11 @@ local whyDown =
             |||
               sum by (job, instance, source, reason) (increase(rras_exporter_enumeration_anomalies_total{reason!~"duplicate|changed"}[1h])) > 0
               or on (job, instance, source, reason)
-              rras_exporter_enumeration_anomalies_total{reason!~"duplicate|changed"} > 0
-                unless on (job, instance, source, reason) rras_exporter_enumeration_anomalies_total offset 1h
-              or on (job, instance, source, reason)
               sum by (job, instance, source, reason) (increase(rras_exporter_enumeration_anomalies_total{reason=~"duplicate|changed"}[1h])) > %(busyAnomalies)s
             ||| % c,
             null,
             'The enumeration of the {{ $labels.source }} of {{ $labels.instance }} is not as it should be: {{ $labels.reason }}.',
-            'In the last hour the server {{ $labels.instance }} answered the enumeration of its {{ $labels.source }} in a way that the API does not allow (reason {{ $labels.reason }}, counted: {{ $value | humanize }}). Some of them may be missing from the metrics. Make a recording and report it.'
+            'In the last hour the server {{ $labels.instance }} answered the enumeration of its {{ $labels.source }} in a way that the API does not allow (reason {{ $labels.reason }}, counted: {{ $value | printf "%.0f" }}). Some of them may be missing from the metrics. Make a recording and report it.'
           ),
           alert(
             'RrasConfigReloadFailed',

@@ -37,14 +37,23 @@ const chosen = (expression: string): string => `(${expression}) and on (${KEY}) 
 const named = (expression: string, ...labels: readonly string[]): string =>
   `(${expression}) * on (${KEY}) group_left (${labels.join(', ')}) ${info(...labels)}`;
 
+/** A name alone may be that of several, in different domains. */
+const WHO = 'user, domain';
+const WHO_LEGEND = '{{domain}} {{user}}';
+/** Those of somebody: links may have no user. */
+const WITH_USER = [...CHOSEN, 'user!=""'];
+
 /** By user, in the time that the dashboard shows; connections that ended meanwhile count as well. */
 const byUser = (expression: string): string =>
   sumBy(
-    'user',
-    `(${expression}) * on (${KEY}) group_left (user) ` +
+    WHO,
+    `(${expression}) * on (${KEY}) group_left (${WHO}) ` +
       // One user for each connection, also where the time shown has two texts of it.
-      `topk by (${KEY}) (1, ${maxBy(`${KEY}, user`, `last_over_time(${of('rras_connection_info', ...CHOSEN)}[$__range])`)})`,
+      `topk by (${KEY}) (1, ${maxBy(`${KEY}, ${WHO}`, `last_over_time(${of('rras_connection_info', ...WITH_USER)}[$__range])`)})`,
   );
+
+/** How many connections each user has now. */
+const connectionsByUser = `count by (${WHO}) (${maxBy(`${KEY}, ${WHO}`, of('rras_connection_info', ...WITH_USER))})`;
 
 /** The same at each point of a graph: what it is at the end. */
 const atEnd = (expression: string): string => expression.replaceAll('[$__range]', '[$__range] @ end()');
@@ -52,6 +61,13 @@ const atEnd = (expression: string): string => expression.replaceAll('[$__range]'
 const MOVED = `${maxBy(KEY, increase('rras_connection_received_bytes_total'))} + ${maxBy(KEY, increase('rras_connection_transmitted_bytes_total'))}`;
 const speed = `${maxBy(KEY, rate('rras_connection_received_bytes_total'))} + ${maxBy(KEY, rate('rras_connection_transmitted_bytes_total'))}`;
 const start = maxBy(KEY, of('rras_connection_start_time_seconds'));
+const ERRORS = 'rras_connection_errors_total';
+const RECEIVED_FRAMES = 'rras_connection_received_frames_total';
+const TRANSMITTED_FRAMES = 'rras_connection_transmitted_frames_total';
+const frames = (metric: string): string => maxBy(KEY, increase(metric));
+const frameRate = (metric: string): string => maxBy(KEY, rate(metric));
+/** Of all kinds; a connection without any has no series of them, and is there with a 0. */
+const errors = `${sumBy(KEY, maxBy(`${KEY}, kind`, increase(ERRORS)))} or on (${KEY}) 0 * ${frames(RECEIVED_FRAMES)}`;
 
 export const connections = dashboard({
   uid: UIDS.connections,
@@ -88,16 +104,11 @@ export const connections = dashboard({
         }),
         stat({
           title: 'Users that match',
-          description: 'Distinct users of these connections.',
+          description: 'Distinct users of these connections, by name and domain.',
           width: 4,
           unit: 'short',
           graph: true,
-          queries: [
-            {
-              expr: `count(count by (user, domain) (${of('rras_connection_info', ...CHOSEN)})) or vector(0)`,
-              legend: 'users',
-            },
-          ],
+          queries: [{ expr: `count(${connectionsByUser}) or vector(0)`, legend: 'users' }],
         }),
         stat({
           title: 'Dormant',
@@ -145,7 +156,7 @@ export const connections = dashboard({
         table({
           title: 'Connections',
           description:
-            'One row a connection. Received and transmitted are what the server saw in the time that the dashboard shows. A click on a user shows that user only.',
+            'One row a connection. Received and transmitted are what the server saw in the time that the dashboard shows. A click on a user shows the users whose name contains that name.',
           width: 24,
           unit: 'short',
           filterable: true,
@@ -230,12 +241,7 @@ export const connections = dashboard({
             'Bytes received and transmitted in the time that the dashboard shows, by the users with most.',
           width: 8,
           unit: 'bytes',
-          queries: [
-            {
-              expr: `topk(10, ${byUser(MOVED)})`,
-              legend: '{{user}}',
-            },
-          ],
+          queries: [{ expr: `topk(10, ${byUser(MOVED)})`, legend: WHO_LEGEND }],
         }),
         timeseries({
           title: 'Traffic of the top users',
@@ -246,8 +252,8 @@ export const connections = dashboard({
           min: 0,
           queries: [
             {
-              expr: `${sumBy('user', named(speed, 'user'))} and on (user) ${atEnd(`topk(10, ${byUser(MOVED)})`)}`,
-              legend: '{{user}}',
+              expr: `${sumBy(WHO, named(speed, 'user', 'domain'))} and on (${WHO}) ${atEnd(`topk(10, ${byUser(MOVED)})`)}`,
+              legend: WHO_LEGEND,
             },
           ],
         }),
@@ -261,7 +267,7 @@ export const connections = dashboard({
           title: 'Dormant connections',
           description:
             'IKEv2 connections whose peer cannot be reached. They hold a port and an address until the client comes back or the time-out ends them. None is normal.',
-          width: 12,
+          width: 10,
           unit: 'short',
           labels: [
             { label: 'user', title: 'User', link: toUser },
@@ -283,13 +289,13 @@ export const connections = dashboard({
         bars({
           title: 'Roaming most',
           description: 'Moves to other addresses (MOBIKE) in the time that the dashboard shows, by user.',
-          width: 6,
+          width: 7,
           unit: 'short',
           decimals: 0,
           queries: [
             {
               expr: `topk(10, ${byUser(maxBy(KEY, increase('rras_connection_switchovers_total')))})`,
-              legend: '{{user}}',
+              legend: WHO_LEGEND,
             },
           ],
         }),
@@ -297,14 +303,9 @@ export const connections = dashboard({
           title: 'Several connections at once',
           description:
             'Users with most connections at the moment. Many of one user are shared credentials or sessions that hang.',
-          width: 6,
+          width: 7,
           unit: 'short',
-          queries: [
-            {
-              expr: `topk(10, count by (user, domain) (${of('rras_connection_info', ...CHOSEN)}))`,
-              legend: '{{user}}',
-            },
-          ],
+          queries: [{ expr: `topk(10, ${connectionsByUser})`, legend: WHO_LEGEND }],
         }),
       ),
       line(
@@ -334,6 +335,71 @@ export const connections = dashboard({
               legend: '{{direction}}',
             },
           ],
+        }),
+      ),
+    ),
+    section(
+      'Frames and errors',
+      line(
+        8,
+        table({
+          title: 'Frames and errors by connection',
+          description:
+            'Frames and errors that the server saw in the time that the dashboard shows; the first error of a kind is not among them. A few connections with many errors have bad lines; if all have some, look at the uplink of the server.',
+          width: 12,
+          unit: 'short',
+          labels: [
+            { label: 'user', title: 'User', link: toUser, width: 185 },
+            { label: 'computer', title: 'Computer', width: 95 },
+            { label: 'instance', title: 'Server', link: toServer, width: 80 },
+          ],
+          hiddenLabels: ['job', 'connection'],
+          values: [
+            {
+              title: 'Errors',
+              decimals: 0,
+              expr: named(errors, 'user', 'computer'),
+              bounds: [[0.5, 'orange']],
+            },
+            { title: 'Received', expr: chosen(frames(RECEIVED_FRAMES)) },
+            { title: 'Transmitted', expr: chosen(frames(TRANSMITTED_FRAMES)) },
+          ],
+          sortBy: 'Errors',
+          thenBy: 'Received',
+        }),
+        timeseries({
+          title: 'Errors by kind',
+          description: 'Errors a second of the connections that match, by kind.',
+          width: 6,
+          unit: 'cps',
+          min: 0,
+          queries: [
+            {
+              expr:
+                `${sumBy('kind', chosen(maxBy(`${KEY}, kind`, rate(ERRORS))))} or on () ` +
+                `label_replace(0 * sum(${chosen(frameRate(RECEIVED_FRAMES))}), "kind", "none", "", "")`,
+              legend: '{{kind}}',
+            },
+          ],
+        }),
+        timeseries({
+          title: 'Frames by tunnel',
+          description:
+            'Frames a second of the connections that match: received upwards, transmitted downwards.',
+          width: 6,
+          unit: 'pps',
+          stack: true,
+          queries: [
+            {
+              expr: sumBy('tunnel', named(frameRate(RECEIVED_FRAMES), 'tunnel')),
+              legend: '{{tunnel}} received',
+            },
+            {
+              expr: sumBy('tunnel', named(frameRate(TRANSMITTED_FRAMES), 'tunnel')),
+              legend: '{{tunnel}} transmitted',
+            },
+          ],
+          downwards: ['B'],
         }),
       ),
     ),

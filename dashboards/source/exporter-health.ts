@@ -133,7 +133,7 @@ export const exporterHealth = dashboard({
           decimals: 0,
           queries: [
             {
-              expr: `sum(${increase('rras_exporter_enumeration_anomalies_total')}) or vector(0)`,
+              expr: `sum(${increase('rras_exporter_enumeration_anomalies_total')})`,
               legend: 'anomalies',
             },
           ],
@@ -272,7 +272,7 @@ export const exporterHealth = dashboard({
           queries: [
             {
               // A source without any is there with a 0, and without a reason.
-              expr: `${sumBy('source, reason', increase('rras_exporter_enumeration_anomalies_total', INTERVAL))} or on (source) 0 * ${sumBy('source', increase('rras_exporter_enumeration_pages_total', INTERVAL))}`,
+              expr: `${sumBy('source, reason', increase('rras_exporter_enumeration_anomalies_total', INTERVAL))} > 0 or on (source) ${sumBy('source', increase('rras_exporter_enumeration_anomalies_total', INTERVAL))}`,
               legend: '{{source}} {{reason}}',
             },
           ],

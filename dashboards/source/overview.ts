@@ -15,7 +15,7 @@ import {
   sumBy,
   table,
   timeseries,
-  toConnections,
+  toConnectionsOfServer,
   toServer,
   UIDS,
   UP_DOWN,
@@ -118,7 +118,11 @@ export const overview = dashboard({
               texts: YES_NO,
               width: 110,
             },
-            { title: 'Connections', expr: sumBy(SERVER, of('rras_connections')), link: toConnectionsOfRow() },
+            {
+              title: 'Connections',
+              expr: sumBy(SERVER, of('rras_connections')),
+              link: toConnectionsOfServer,
+            },
             { title: 'Dormant', expr: sumBy(SERVER, of('rras_dormant_connections')) },
             { title: 'Users', expr: maxBy(SERVER, of('rras_users')) },
             {
@@ -275,12 +279,3 @@ export const overview = dashboard({
     ),
   ],
 });
-
-/** The number in the row of a server. */
-function toConnectionsOfRow(): object {
-  return {
-    ...toConnections,
-    title: 'Connections of ${__data.fields.Server}',
-    url: (toConnections as { url: string }).url.replace('${__value.raw}', '${__data.fields.Server}'),
-  };
-}

@@ -85,11 +85,12 @@ export const LINK = `${SERVER}, interface`;
 export const quantile = (q: number, histogram: string, by = '', range = '1h'): string =>
   `histogram_quantile(${q}, ${sumBy(by === '' ? 'le' : `le, ${by}`, increase(`${histogram}_bucket`, range))})`;
 
-/** Enabled links that should be up and are not: unreachable, or persistent and not connected. */
+/** Enabled demand-dial links that should be up and are not: unreachable, or persistent and not connected. */
 export const DOWN_LINKS =
   `((${of('rras_interface_state', 'state="unreachable"')} == 1) or on (${LINK}) ` +
   `((${of('rras_interface_persistent')} == 1) and on (${LINK}) (${of('rras_interface_up')} == 0))) ` +
-  `and on (${LINK}) (${of('rras_interface_enabled')} == 1)`;
+  `and on (${LINK}) (${of('rras_interface_enabled')} == 1) ` +
+  `unless on (${LINK}) ${of('rras_interface_info', 'interface_type="dedicated"')}`;
 
 export const PORTS_USED = (by: string): string => {
   const parts = [of('rras_ports_in_use'), of('rras_ports', 'condition!="non_operational"')] as const;
@@ -108,6 +109,9 @@ export const UIDS = {
   exporterHealth: 'rras-exporter-health',
 } as const;
 
+/** Encoded, since names may have what means something else in a URL. */
+const VALUE = '${__value.raw:percentencode}';
+
 /** Where a click on a value leads: the same servers and time, with what is given. */
 const linkTo = (uid: string, title: string, ...parameters: readonly string[]): object => ({
   title,
@@ -115,23 +119,24 @@ const linkTo = (uid: string, title: string, ...parameters: readonly string[]): o
   targetBlank: false,
 });
 
-export const toServer = linkTo(UIDS.server, 'Server ${__value.text}', 'var-instance=${__value.raw}');
-export const toConnections = linkTo(
+export const toServer = linkTo(UIDS.server, 'Server ${__value.text}', `var-instance=${VALUE}`);
+/** From another column of its row. */
+export const toConnectionsOfServer = linkTo(
   UIDS.connections,
-  'Connections of ${__value.text}',
-  'var-instance=${__value.raw}',
+  'Connections of ${__data.fields.Server}',
+  'var-instance=${__data.fields.Server:percentencode}',
 );
 export const toUser = linkTo(
   UIDS.connections,
-  'Connections of ${__value.text}',
+  'Only users whose name contains ${__value.text}',
   '${instance:queryparam}',
-  'var-user=${__value.raw}',
+  `var-user=${VALUE}`,
 );
 export const toLink = linkTo(
   UIDS.siteLinks,
   'Site link ${__value.text}',
   '${instance:queryparam}',
-  'var-interface=${__value.raw}',
+  `var-interface=${VALUE}`,
 );
 
 export type Texts = Readonly<Record<string, readonly [text: string, color?: string]>>;
@@ -400,6 +405,8 @@ export interface TableOptions extends PanelOptions {
   /** Titles of columns, where they do not stand as labels first and values second. */
   readonly order?: readonly string[];
   readonly sortBy: string;
+  /** Among rows that are equal in that; descending. */
+  readonly thenBy?: string;
   readonly ascending?: boolean;
   readonly filterable?: boolean;
 }
@@ -431,7 +438,9 @@ function columnProperties({
 
 /** Instant queries joined by their common labels: each row is a set of labels, each query a column. */
 export function table(options: TableOptions): AnyPanel {
-  const { labels, values, hiddenLabels = [], sortBy, ascending = false, filterable = false } = options;
+  const { labels, values, hiddenLabels = [], ascending = false, filterable = false } = options;
+  const sortBy = [{ title: options.sortBy, desc: !ascending }];
+  if (options.thenBy !== undefined) sortBy.push({ title: options.thenBy, desc: true });
   // A single query's value is called differently.
   const valueName = (index: number): string => (values.length === 1 ? 'Value' : `Value #${refId(index)}`);
   const columns = [
@@ -464,7 +473,7 @@ export function table(options: TableOptions): AnyPanel {
       },
     })
     .filterable(filterable)
-    .sortBy([new TableSortByFieldStateBuilder().displayName(sortBy).desc(!ascending)])
+    .sortBy(sortBy.map(({ title, desc }) => new TableSortByFieldStateBuilder().displayName(title).desc(desc)))
     .footer(new TableFooterOptionsBuilder().show(false).reducer([]).countRows(false).enablePagination(true));
   for (const { column } of columns) {
     const properties = columnProperties(column);

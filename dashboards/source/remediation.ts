@@ -20,6 +20,13 @@ import {
 } from './parts.ts';
 
 const INTERVAL = '$__rate_interval';
+const DURATION = 'rras_admin_action_duration_seconds';
+
+/** Each rule and route has all the decisions that it may ever make: those that were made. */
+const made = (labels: string, expression: string): string => `${sumBy(labels, expression)} > 0`;
+
+/** Nothing, rather than not a number, while there was no such action. */
+const durationOf = (q: number): string => `${quantile(q, DURATION, 'action')} >= 0`;
 
 export const remediation = dashboard({
   uid: UIDS.remediation,
@@ -78,7 +85,7 @@ export const remediation = dashboard({
           decimals: 0,
           queries: [
             {
-              expr: `sum(${increase('rras_remediation_decisions_total', '$__range', 'decision!="execute"')}) or vector(0)`,
+              expr: `sum(${increase('rras_remediation_decisions_total', '$__range', 'decision!="execute"')})`,
               legend: 'not executed',
             },
           ],
@@ -111,7 +118,7 @@ export const remediation = dashboard({
           min: 0,
           queries: [
             {
-              expr: sumBy('decision', increase('rras_remediation_decisions_total', INTERVAL)),
+              expr: made('decision', increase('rras_remediation_decisions_total', INTERVAL)),
               legend: '{{decision}}',
             },
           ],
@@ -132,7 +139,7 @@ export const remediation = dashboard({
             {
               title: 'Alerts',
               decimals: 0,
-              expr: sumBy(`${SERVER}, rule, decision`, increase('rras_remediation_decisions_total')),
+              expr: made(`${SERVER}, rule, decision`, increase('rras_remediation_decisions_total')),
             },
           ],
           sortBy: 'Alerts',
@@ -151,7 +158,7 @@ export const remediation = dashboard({
           min: 0,
           queries: [
             {
-              expr: sumBy('decision', increase('rras_admin_requests_total', INTERVAL)),
+              expr: made('decision', increase('rras_admin_requests_total', INTERVAL)),
               legend: '{{decision}}',
             },
           ],
@@ -171,7 +178,7 @@ export const remediation = dashboard({
             {
               title: 'Requests',
               decimals: 0,
-              expr: sumBy(`${SERVER}, route, decision`, increase('rras_admin_requests_total')),
+              expr: made(`${SERVER}, route, decision`, increase('rras_admin_requests_total')),
             },
           ],
           sortBy: 'Requests',
@@ -206,14 +213,8 @@ export const remediation = dashboard({
           unit: 's',
           min: 0,
           queries: [
-            {
-              expr: quantile(0.5, 'rras_admin_action_duration_seconds', 'action'),
-              legend: '{{action}} median',
-            },
-            {
-              expr: quantile(0.95, 'rras_admin_action_duration_seconds', 'action'),
-              legend: '{{action}} 95 %',
-            },
+            { expr: durationOf(0.5), legend: '{{action}} median' },
+            { expr: durationOf(0.95), legend: '{{action}} 95 %' },
           ],
         }),
         heatmap({
@@ -222,7 +223,7 @@ export const remediation = dashboard({
           width: 8,
           unit: 'short',
           axisUnit: 's',
-          expr: sumBy('le', increase('rras_admin_action_duration_seconds_bucket', INTERVAL)),
+          expr: sumBy('le', increase(`${DURATION}_bucket`, INTERVAL)),
         }),
       ),
     ),

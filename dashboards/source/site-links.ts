@@ -58,7 +58,7 @@ export const siteLinks = dashboard({
         stat({
           title: 'Down',
           description:
-            'Enabled links that are unreachable, or that are persistent and not connected. A link on demand that is idle is not down.',
+            'Enabled demand-dial links that are unreachable, or that are persistent and not connected. A link on demand that is idle is not down.',
           width: 4,
           unit: 'short',
           queries: [

@@ -98,6 +98,7 @@ type End = Pick<Outcome, 'state' | 'result' | 'message'> & Partial<Omit<Outcome,
 
 export class Actions {
   readonly #options: ActionsOptions;
+  #policy: GuardPolicy;
   /** Targets with an action under way. */
   readonly #busy = new Set<string>();
   /** Intents that are being written: each has its token of the bucket already. */
@@ -109,11 +110,17 @@ export class Actions {
 
   constructor(options: ActionsOptions) {
     this.#options = options;
+    this.#policy = options.policy;
+  }
+
+  /** Holds for what is decided from now on. */
+  setPolicy(policy: GuardPolicy): void {
+    this.#policy = policy;
   }
 
   /** As many actions are under way as may be. */
   get isCrowded(): boolean {
-    return this.#busy.size >= this.#options.policy.maxConcurrent;
+    return this.#busy.size >= this.#policy.maxConcurrent;
   }
 
   /**
@@ -128,7 +135,8 @@ export class Actions {
       return { ...this.#refuse(order, order.target, { decision: 'gone', reason }), missing: found };
     }
     const target = targetOf(found);
-    const { clock, ledger, pause, policy } = this.#options;
+    const { clock, ledger, pause } = this.#options;
+    const policy = this.#policy;
     const request = {
       action: order.action,
       interfaceName: target.interface,
@@ -251,7 +259,8 @@ export class Actions {
   }
 
   async #start(order: Order, target: ActionTarget, found: Found, key: string): Promise<ActionAnswer> {
-    const { policy, clock, ledger } = this.#options;
+    const { clock, ledger } = this.#options;
+    const policy = this.#policy;
     if (this.#stopping.signal.aborted) {
       return { decision: 'paused', reason: 'the exporter is shutting down' };
     }
@@ -355,7 +364,7 @@ export class Actions {
   }
 
   async #carryOut(actionId: string, order: Order, found: Found): Promise<End> {
-    const deadlineMs = this.#options.clock.monotonicMs() + this.#options.policy.attemptTimeoutMs;
+    const deadlineMs = this.#options.clock.monotonicMs() + this.#policy.attemptTimeoutMs;
     this.#moveOn(actionId, 'acting');
     if (found.kind === 'interface') {
       const { name, handle } = found.status;

@@ -78,7 +78,7 @@ interface Executed {
 }
 
 export class Ledger {
-  readonly #policy: GuardPolicy;
+  #policy: GuardPolicy;
   readonly #interfaces = new Map<string, InterfaceMemory>();
   /** The newest action on each interface. */
   readonly #newest = new Map<string, string>();
@@ -92,6 +92,11 @@ export class Ledger {
   constructor(policy: GuardPolicy) {
     this.#policy = policy;
     this.#bucketTokens = policy.rateBurst;
+  }
+
+  /** Holds from now on, for what was done before, too: all but open breakers and cool-downs that have begun. */
+  setPolicy(policy: GuardPolicy): void {
+    this.#policy = policy;
   }
 
   /**

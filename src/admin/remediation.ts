@@ -43,6 +43,7 @@ interface Waiting {
 
 export class Remediation {
   readonly #options: RemediationOptions;
+  #rules: RuleBook;
   /** By attempt key, first come first served. */
   readonly #queue = new Map<string, Waiting>();
   /** Attempt keys on which the guards are asked just now. */
@@ -53,6 +54,13 @@ export class Remediation {
 
   constructor(options: RemediationOptions) {
     this.#options = options;
+    this.#rules = options.rules;
+  }
+
+  /** What waits for its turn goes with the rules that are gone. */
+  setRules(rules: RuleBook, names: ReadonlySet<string>): void {
+    this.#rules = rules;
+    for (const [key, { rule }] of this.#queue) if (!names.has(rule.name)) this.#queue.delete(key);
   }
 
   get waiting(): number {
@@ -158,9 +166,9 @@ export class Remediation {
     route: string,
     snapshot: Snapshot,
   ): Promise<AlertDecision & { readonly retry?: boolean }> {
-    const { rules, ledger, clock, actions, interfaceNamed } = this.#options;
+    const { ledger, clock, actions, interfaceNamed } = this.#options;
     const { fingerprint } = alert;
-    const rule = rules.ruleFor(alert);
+    const rule = this.#rules.ruleFor(alert);
     const say = (decision: Decision, reason: string): AlertDecision => {
       this.#count(rule?.name ?? '', decision);
       return { fingerprint, rule: rule?.name, decision, reason };

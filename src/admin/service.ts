@@ -99,7 +99,8 @@ interface Parts {
 export class AdminService {
   readonly #options: AdminServiceOptions;
   readonly #parts: Parts;
-  readonly #access: Access;
+  #config: AdminConfig;
+  #access: Access;
   readonly #actions: Actions;
   readonly #remediation: Remediation;
   #lastHook: Promise<unknown> = Promise.resolve();
@@ -111,6 +112,7 @@ export class AdminService {
     const { config, actor, clock, logger, nameOfCode, events, snapshot, interfaceNamed } = options;
     this.#options = options;
     this.#parts = parts;
+    this.#config = config;
     this.#access = new Access(config.tokens, config.clientCertificates);
     this.#actions = new Actions({
       ...parts,
@@ -135,6 +137,17 @@ export class AdminService {
       interfaceNamed,
       onDecided: events.onAlert,
     });
+  }
+
+  /** Tokens, rights, guards and rules by another configuration, all from now on; what is under way ends as it began. */
+  reconfigure(config: AdminConfig): void {
+    const { guards, hooks, tokens, clientCertificates } = config;
+    const rules = compileRules(hooks.rules);
+    this.#config = config;
+    this.#access = new Access(tokens, clientCertificates);
+    this.#parts.ledger.setPolicy(guards);
+    this.#actions.setPolicy(guards);
+    this.#remediation.setRules(rules, new Set(hooks.rules.map(({ name }) => name)));
   }
 
   /** Tells of what an earlier run left behind. */
@@ -178,7 +191,7 @@ export class AdminService {
 
   /** Grafana, if the signature is of its secret and of now; `header` answers '' for a header that is not there. */
   grafanaOf(body: Uint8Array, header: (name: string) => string): Grant | undefined {
-    const { grafana } = this.#options.config.hooks;
+    const { grafana } = this.#config.hooks;
     if (!grafana) return undefined;
     const result = verifyGrafanaSignature({
       secret: grafana.secret,
@@ -197,7 +210,7 @@ export class AdminService {
 
   /** True if there is a signature that may be Grafana's, so that reading the body is worth it. */
   claimsGrafana(header: (name: string) => string): boolean {
-    const { grafana } = this.#options.config.hooks;
+    const { grafana } = this.#config.hooks;
     return (
       grafana !== undefined &&
       header(grafana.signatureHeader) !== '' &&
@@ -320,10 +333,20 @@ export class AdminService {
 
   /** A notification as it came. @throws BadRequestBody if it is none of that source. */
   hook(caller: Grant, source: AlertSource, body: unknown, traceparent?: TraceParent): Promise<HookAnswer> {
+    return this.delivered(source, body, traceparent, (delivery) => this.alerts(caller, delivery, source));
+  }
+
+  /** Has a notification decided when its turn comes. @throws BadRequestBody */
+  delivered(
+    source: AlertSource,
+    body: unknown,
+    traceparent: TraceParent | undefined,
+    decide: (delivery: Delivery) => Promise<HookAnswer>,
+  ): Promise<HookAnswer> {
     // One after the other, and others have their turn in between: a large one takes some time to be read.
     const answer = this.#lastHook
       .then(() => this.#options.clock.sleep(0))
-      .then(() => this.alerts(caller, { ...toDelivery(source, body), traceparent }, source));
+      .then(() => decide({ ...toDelivery(source, body), traceparent }));
     this.#lastHook = answer.catch(() => undefined);
     return answer;
   }

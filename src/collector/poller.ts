@@ -19,8 +19,10 @@ import type {
 import { inSlices } from '../model/slices.ts';
 import type { Span, Tracing } from '../model/tracing.ts';
 import { noTracing } from '../model/tracing.ts';
-import type { Source } from '../model/words.ts';
+import type { Source, Tunnel } from '../model/words.ts';
 import { SOURCES, TUNNELS } from '../model/words.ts';
+import type { HistoryData } from './connection-history.ts';
+import { ConnectionHistory } from './connection-history.ts';
 import { InterfaceTable } from './interfaces.ts';
 import { PortTable } from './ports.ts';
 import { SessionTable } from './sessions.ts';
@@ -73,10 +75,13 @@ const START_TOLERANCE_SECONDS = 2;
 
 export class Poller {
   readonly #options: PollerOptions;
+  #minIntervalMs: number;
+  #maxAgeMs: number;
   readonly #sources = new Map<Source, SourceState>();
   readonly #sessions: SessionTable;
   readonly #portTable = new PortTable();
   readonly #interfaces = new InterfaceTable();
+  readonly #history: ConnectionHistory;
   /** When the newest answer of each source came: what comes later in a poll must not make it look older. */
   readonly #answeredAt = new Map<Source, { monotonicMs: number; wallSeconds: number }>();
   #inFlight: Promise<void> | undefined;
@@ -96,7 +101,10 @@ export class Poller {
 
   constructor(options: PollerOptions) {
     this.#options = options;
+    this.#minIntervalMs = options.minIntervalMs;
+    this.#maxAgeMs = options.maxAgeMs;
     this.#sessions = new SessionTable({ userLimit: options.userLimit });
+    this.#history = new ConnectionHistory(options.clock);
     this.#totals = this.#sessions.totals();
     this.#links = this.#sessions.links();
     this.#users = this.#sessions.users();
@@ -112,6 +120,12 @@ export class Poller {
     }
   }
 
+  /** From now on. */
+  configure({ minIntervalMs, maxAgeMs }: Pick<PollerOptions, 'minIntervalMs' | 'maxAgeMs'>): void {
+    this.#minIntervalMs = minIntervalMs;
+    this.#maxAgeMs = maxAgeMs;
+  }
+
   /** True once any poll has read something. */
   get ready(): boolean {
     return this.#timestampSeconds > 0;
@@ -121,7 +135,7 @@ export class Poller {
    * The newest snapshot after a poll that this call starts or joins, or what there is when `waitMs` have passed. A poll of
    * the last `withinMs` will do.
    */
-  async collect(waitMs: number, withinMs = this.#options.minIntervalMs): Promise<Snapshot> {
+  async collect(waitMs: number, withinMs = this.#minIntervalMs): Promise<Snapshot> {
     const { clock } = this.#options;
     if (!this.#inFlight && clock.monotonicMs() - this.#polledAtMs < withinMs) return this.snapshot();
     const poll = this.#join();
@@ -186,7 +200,8 @@ export class Poller {
 
   /** What is known now, with nothing in it that is older than the maximum age. */
   snapshot(): Snapshot {
-    const { clock, maxAgeMs } = this.#options;
+    const { clock } = this.#options;
+    const maxAgeMs = this.#maxAgeMs;
     const now = clock.monotonicMs();
     const fresh = (source: Source): boolean => {
       const state = this.#sources.get(source);
@@ -207,11 +222,21 @@ export class Poller {
       ports: fresh('ports') ? this.#ports : undefined,
       interfaces: fresh('interfaces') ? this.#interfaceStatuses : undefined,
       connections: fresh('connections') ? this.#connections : undefined,
-      portTunnels: TUNNELS.filter((tunnel) => this.#ports?.byCondition.has(tunnel)),
+      portTunnels: this.#portTunnels(),
       totals: this.#totals,
       links: this.#links,
       users: this.#users,
     };
+  }
+
+  /** Connections by tunnel over the last hour. */
+  history(): HistoryData {
+    return this.#history.read(this.#portTunnels());
+  }
+
+  /** Tunnels that the server had ports for when they were read last. */
+  #portTunnels(): readonly Tunnel[] {
+    return TUNNELS.filter((tunnel) => this.#ports?.byCondition.has(tunnel));
   }
 
   async #poll(span: Span): Promise<void> {
@@ -276,6 +301,8 @@ export class Poller {
     const connections = stopped ? undefined : await this.#updateSessions(outcomes);
     if (stopped) this.#applyStopped(wall);
     else this.#applyFrames(outcomes, connections, wall);
+    if (stopped) this.#history.record([]);
+    else if (connections) this.#history.record(connections.connections);
     onWraps(this.#sessions.wraps - wraps, this.#sessions.ambiguousDeltas - ambiguousDeltas);
     this.#totals = this.#sessions.totals();
     this.#links = this.#sessions.links();

@@ -207,6 +207,7 @@ export const hooksSection = section(
     allowActions: list('actions', ruleAction, ['reconnect']),
     grafana: optional(grafana),
     rules: list('rules', rule, []),
+    serverLabel: setting('the name of a label', z.string().regex(LABEL).max(128), { fallback: 'instance' }),
   },
   ({ allowActions, rules }, report) => {
     const named = rules.map((each, index) => ({ path: ['rules', index, 'name'], value: each.name }));
@@ -251,7 +252,7 @@ export function checkBoth(admin: AdminSection, hooks: HooksSection, report: Repo
 /** `secret` is what stands in the file that `hooks.grafana.secretFile` names. */
 export function toAdminConfig(
   { guards: policy, ...admin }: AdminSection,
-  { allowActions, rules, grafana: hook }: HooksSection,
+  { allowActions, rules, grafana: hook, serverLabel }: HooksSection,
   secret: Uint8Array | null,
 ): AdminConfig {
   return {
@@ -273,6 +274,7 @@ export function toAdminConfig(
     },
     hooks: {
       allowActions,
+      serverLabel,
       rules: rules.map(({ targetLabel, cooldown, cooldownMax, ...each }) => ({
         ...each,
         targetLabel: targetLabel ?? (each.action === 'hang_up' ? 'connection' : 'interface'),

@@ -33,6 +33,13 @@ export const COMMANDS = [
     help: 'Check a configuration file as the exporter would at its start, together with these flags.',
   },
   {
+    name: 'doctor',
+    words: '[--json]',
+    least: 0,
+    most: 0,
+    help: 'Check all that the exporter needs with these flags: rights, service, DLL, API level, configuration, port; and say what to do about what is wrong.',
+  },
+  {
     name: 'pseudonym',
     words: 'NAME...',
     least: 1,
@@ -91,6 +98,7 @@ function checked(row: CommandRow | null, words: readonly string[], given: Given)
     throw new UsageError('check-config checks the file it names', 'leave out --config.file');
   }
   if (row && (words.length < row.least || words.length > row.most)) {
+    if (row.most === 0) throw new UsageError(`${row.name} takes flags only, not ${quote(words[0] ?? '')}`);
     const found = words.length < row.least ? `needs ${row.words}` : `takes one ${row.words} only`;
     throw new UsageError(`${row.name} ${found}`, `write rras-exporter ${row.name} ${row.words} [flags]`);
   }

@@ -6,7 +6,8 @@ import { z } from 'zod';
 import { adminSection, checkBoth, hooksSection } from './admin-schema.ts';
 import { OPTIONS, type OptionRow } from './options.ts';
 import { otlpSection } from './otlp.ts';
-import { expectation, hintForChoice, LISTEN_ADDRESS, schemaOf } from './schema.ts';
+import { expectation, hintFor, mayHoldPassword, LISTEN_ADDRESS, schemaOf } from './schema.ts';
+import { serversSection } from './servers-schema.ts';
 import { list, optional, section, setting } from './setting.ts';
 import { closest } from './suggestion.ts';
 
@@ -20,12 +21,19 @@ const KEYS = [
   'admin.tokens',
   'admin.guards',
   'hooks.rules',
+  'hooks.serverLabel',
   'otlp.enabled',
   'otlp.connections',
 ];
 
 export const fileSchema = section(
-  { ...optionSections(ROWS), admin: adminSection, hooks: hooksSection, otlp: otlpSection },
+  {
+    ...optionSections(ROWS),
+    servers: serversSection,
+    admin: adminSection,
+    hooks: hooksSection,
+    otlp: otlpSection,
+  },
   ({ admin, hooks }, report) => checkBoth(admin, hooks, report),
 );
 
@@ -83,12 +91,11 @@ function optionSetting(row: OptionRow): z.ZodType {
       return setting<number | undefined>(expected, z.int().min(row.min).max(row.max), { fallback });
     case 'listen-address':
       return optional(list('addresses such as :10077 or 127.0.0.1:10077', setting(expected, LISTEN_ADDRESS)));
-    case 'enum':
+    default:
       return setting<unknown>(expected, schemaOf(row), {
         fallback,
-        hint: (value) => hintForChoice(row, value),
+        secret: mayHoldPassword(row),
+        hint: (value) => hintFor(row, value),
       });
-    default:
-      return setting<unknown>(expected, schemaOf(row), { fallback });
   }
 }

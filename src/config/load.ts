@@ -7,7 +7,7 @@ import { ConfigFileError } from '../model/errors.ts';
 import { toAdminConfig } from './admin-schema.ts';
 import { fileSchema, hintForKey, optionValues } from './file-schema.ts';
 import { printable, type Given } from './flags.ts';
-import { OPTIONS, type OptionRow, type Options, type Surroundings } from './options.ts';
+import { FILE_OUTPUT, OPTIONS, type OptionRow, type Options, type Surroundings } from './options.ts';
 import { toOptions, type FileSettings } from './schema.ts';
 import type { IssueParams } from './setting.ts';
 import { readTextFile, type TextFile } from './text-file.ts';
@@ -47,19 +47,26 @@ export function readConfigFile(path: string, on: Surroundings): FileSettings {
     const hint = first.siblings === undefined ? first.hint : hintForKey(first.path, first.siblings);
     throw file.error(first.path, first.message, hint, first.at);
   }
-  const { admin, hooks, otlp } = result.data;
+  const { admin, hooks, otlp, servers } = result.data;
   const folder = dirname(path);
   const secret =
     hooks.grafana === undefined ? null : readSecret(resolve(folder, hooks.grafana.secretFile), file, on);
   const values = optionValues(result.data);
   for (const { flag, kind } of OPTIONS as readonly OptionRow[]) {
     const value = values.get(flag);
-    if (kind === 'path' && typeof value === 'string') values.set(flag, resolve(folder, value));
+    if (typeof value !== 'string') continue;
+    if (kind === 'path') values.set(flag, resolve(folder, value));
+    if (kind === 'log-output' && value.startsWith(FILE_OUTPUT))
+      values.set(flag, `${FILE_OUTPUT}${resolve(folder, value.slice(FILE_OUTPUT.length))}`);
   }
   return {
     values,
     admin: toAdminConfig(admin, hooks, secret),
     otlp,
+    servers: servers.map(({ name, rras }) => ({
+      name,
+      rras: { ...rras, replay: rras.replay === null ? null : resolve(folder, rras.replay) },
+    })),
     locate: (key) => file.locate(key.split('.')),
   };
 }

@@ -6,7 +6,7 @@ import type { AdminConfig } from '../model/admin.ts';
 import { SOURCES, type Source } from '../model/words.ts';
 import type { ListenAddress } from './listen-address.ts';
 
-export const SCENARIOS = ['small', 'office', 'large', 'flapping', 'storm'] as const;
+export const SCENARIOS = ['small', 'office', 'large', 'flapping', 'storm', 'crowded', 'fast'] as const;
 export type Scenario = (typeof SCENARIOS)[number];
 /** Scenarios that may be followed by a number of connections; the others have a way of their own to come and go. */
 export const COUNTED_SCENARIOS = ['large'] as const;
@@ -32,6 +32,8 @@ interface Row {
   readonly configKey: string | null;
   /** The only sub-command that takes it; absent: all take it. */
   readonly command?: string;
+  /** A reload of the configuration file puts a changed value into force; absent: a restart does. */
+  readonly reloads?: true;
 }
 
 interface ValueRow extends Row {
@@ -81,7 +83,7 @@ interface DurationRow extends ValueRow {
 }
 
 interface StringRow extends ValueRow {
-  readonly kind: 'server-name' | 'url-path' | 'path';
+  readonly kind: 'server-name' | 'url-path' | 'path' | 'url' | 'log-output';
 }
 
 interface AddressRow extends ValueRow {
@@ -122,13 +124,22 @@ export const OPTIONS = [
     configKey: null,
   },
   {
+    flag: 'json',
+    kind: 'boolean',
+    default: false,
+    group: 'General',
+    help: 'Of `rras-exporter doctor`: print one JSON document.',
+    configKey: null,
+    command: 'doctor',
+  },
+  {
     flag: 'config.file',
     kind: 'path',
     default: null,
     unset: 'no file',
     placeholder: 'FILE',
     group: 'General',
-    help: 'YAML file with a key for each flag that has one, and with the sections admin and hooks. Flags beat it; paths in it start at its folder.',
+    help: 'YAML file with a key for each flag that has one, and with the sections servers, admin, hooks and otlp. Flags beat it; paths in it start at its folder.',
     configKey: null,
   },
   {
@@ -175,6 +186,17 @@ export const OPTIONS = [
     configKey: 'native.isolation',
   },
   {
+    flag: 'native.max-processes',
+    kind: 'integer',
+    min: 1,
+    max: 256,
+    default: '32',
+    placeholder: 'N',
+    group: 'RRAS',
+    help: 'How many child processes may be there at once, one for each server that is read. With more servers, the one that was not read for longest makes room.',
+    configKey: 'native.max-processes',
+  },
+  {
     flag: 'record.duration',
     kind: 'duration',
     min: '0s',
@@ -200,6 +222,7 @@ export const OPTIONS = [
     group: 'Collection',
     help: "The longest that reading the server may take. A scrape's own timeout, if shorter, comes first.",
     configKey: 'collector.timeout',
+    reloads: true,
   },
   {
     flag: 'collector.min-interval',
@@ -211,6 +234,7 @@ export const OPTIONS = [
     group: 'Collection',
     help: 'A scrape within this time after the last one is answered from the last snapshot.',
     configKey: 'collector.min-interval',
+    reloads: true,
   },
   {
     flag: 'collector.max-age',
@@ -222,6 +246,7 @@ export const OPTIONS = [
     group: 'Collection',
     help: 'A snapshot older than this is no longer served, and rras_up is 0.',
     configKey: 'collector.max-age',
+    reloads: true,
   },
   {
     flag: 'collector.connections.detail',
@@ -232,6 +257,7 @@ export const OPTIONS = [
     group: 'Collection',
     help: 'Which connections are shown one by one: all up to the limit (full), those with most traffic of late (top), or none. The totals always count all.',
     configKey: 'collector.connections.detail',
+    reloads: true,
   },
   {
     flag: 'collector.connections.limit',
@@ -243,6 +269,7 @@ export const OPTIONS = [
     group: 'Collection',
     help: 'The most connections that are shown one by one; what the others move is in the rows connection="other".',
     configKey: 'collector.connections.limit',
+    reloads: true,
   },
   {
     flag: 'collector.users',
@@ -262,6 +289,7 @@ export const OPTIONS = [
     group: 'Privacy',
     help: 'How user, domain and computer names are shown, everywhere: as they are, as keyed pseudonyms, or not at all.',
     configKey: 'privacy.users',
+    reloads: true,
   },
   {
     flag: 'privacy.addresses',
@@ -273,6 +301,7 @@ export const OPTIONS = [
     group: 'Privacy',
     help: 'How addresses are shown, everywhere: as they are, as keyed pseudonyms, as their /24 or /48, or not at all.',
     configKey: 'privacy.addresses',
+    reloads: true,
   },
   {
     flag: 'storage.path',
@@ -305,6 +334,17 @@ export const OPTIONS = [
     configKey: 'web.config.file',
   },
   {
+    flag: 'web.external-url',
+    kind: 'url',
+    default: null,
+    unset: 'what the request says',
+    placeholder: 'URL',
+    group: 'Web',
+    help: 'The URL at which others reach the exporter, such as https://vpn-metrics.example.net: what /sd tells Prometheus to scrape.',
+    configKey: 'web.external-url',
+    reloads: true,
+  },
+  {
     flag: 'web.telemetry-path',
     kind: 'url-path',
     default: '/metrics',
@@ -323,6 +363,7 @@ export const OPTIONS = [
     group: 'Web',
     help: 'How many scrapes may be under way at once; more are answered 503. 0: no limit.',
     configKey: 'web.max-requests',
+    reloads: true,
   },
   {
     flag: 'web.openmetrics-created',
@@ -349,6 +390,14 @@ export const OPTIONS = [
     configKey: 'web.enable-admin-api',
   },
   {
+    flag: 'web.enable-lifecycle',
+    kind: 'boolean',
+    default: false,
+    group: 'Web',
+    help: 'Serve POST /-/reload, which reads the configuration file anew. On other systems than Windows the signal SIGHUP does so, too.',
+    configKey: 'web.enable-lifecycle',
+  },
+  {
     flag: 'log.level',
     kind: 'enum',
     choices: ['debug', 'info', 'warn', 'error'],
@@ -357,6 +406,7 @@ export const OPTIONS = [
     group: 'Logging',
     help: 'The least severe messages to log.',
     configKey: 'log.level',
+    reloads: true,
   },
   {
     flag: 'log.format',
@@ -365,8 +415,17 @@ export const OPTIONS = [
     default: 'logfmt',
     placeholder: 'FORMAT',
     group: 'Logging',
-    help: 'The format of the log, which goes to standard error.',
+    help: 'The format of the log.',
     configKey: 'log.format',
+  },
+  {
+    flag: 'log.output',
+    kind: 'log-output',
+    default: 'stderr',
+    placeholder: 'OUTPUT',
+    group: 'Logging',
+    help: 'Where the log goes: to standard error (stderr), or to the end of a file (file:PATH), which is opened anew at each reload of the configuration, as after a rotation.',
+    configKey: 'log.output',
   },
 ] as const satisfies readonly OptionRow[];
 
@@ -395,19 +454,35 @@ export interface OtlpConfig {
   readonly connections: boolean;
 }
 
+/** Where the data of a server comes from. */
+export interface Origin {
+  /** null: the local machine. */
+  readonly server: string | null;
+  /** null: a real server is read. */
+  readonly simulate: Simulation | null;
+  /** File of a recording; null: a real server is read. */
+  readonly replay: string | null;
+}
+
+/** A server of the section `servers` of the file: exactly one part of its origin is there. */
+export interface ServerConfig {
+  readonly name: string;
+  readonly rras: Origin;
+}
+
+/** What stands in the file only: it has no flags. */
+export interface FileOnly {
+  readonly admin: AdminConfig;
+  readonly otlp: OtlpConfig;
+  readonly servers: readonly ServerConfig[];
+}
+
 /** What the program runs with: complete, validated, frozen. */
-export interface Options {
+export interface Options extends FileOnly {
   /** null: flags and defaults only. */
   readonly configFile: string | null;
-  readonly rras: {
-    /** null: the local machine. */
-    readonly server: string | null;
-    /** null: a real server is read. */
-    readonly simulate: Simulation | null;
-    /** File of a recording; null: a real server is read. */
-    readonly replay: string | null;
-  };
-  readonly native: { readonly isolation: 'process' | 'none' };
+  readonly rras: Origin;
+  readonly native: { readonly isolation: 'process' | 'none'; readonly maxProcesses: number };
   readonly record: {
     /** 0: until it is stopped. */
     readonly durationMs: number;
@@ -440,22 +515,26 @@ export interface Options {
     /** Of TLS and authentication; null: neither. */
     readonly configFile: string | null;
     readonly enableAdminApi: boolean;
+    readonly enableLifecycle: boolean;
+    /** null: as the request says. */
+    readonly externalUrl: string | null;
   };
   readonly log: {
     readonly level: 'debug' | 'info' | 'warn' | 'error';
     readonly format: 'logfmt' | 'json';
+    /** Path of a file that is appended to; null: standard error. */
+    readonly file: string | null;
   };
-  /** Of the configuration file only: it has no flags. */
-  readonly admin: AdminConfig;
-  /** Likewise. */
-  readonly otlp: OtlpConfig;
 }
 
-export function nest(flat: FlatOptions, admin: AdminConfig, otlp: OtlpConfig): Options {
+/** Begins a `log-output` that names a file. */
+export const FILE_OUTPUT = 'file:';
+
+export function nest(flat: FlatOptions, fileOnly: FileOnly): Options {
   return {
     configFile: flat['config.file'],
     rras: { server: flat['rras.server'], simulate: flat['rras.simulate'], replay: flat['rras.replay'] },
-    native: { isolation: flat['native.isolation'] },
+    native: { isolation: flat['native.isolation'], maxProcesses: flat['native.max-processes'] },
     record: { durationMs: flat['record.duration'] },
     collector: {
       sources: SOURCES.filter((source) => flat[`collector.${source}`]),
@@ -478,9 +557,14 @@ export function nest(flat: FlatOptions, admin: AdminConfig, otlp: OtlpConfig): O
       openMetricsCreated: flat['web.openmetrics-created'],
       configFile: flat['web.config.file'],
       enableAdminApi: flat['web.enable-admin-api'],
+      enableLifecycle: flat['web.enable-lifecycle'],
+      externalUrl: flat['web.external-url'],
     },
-    log: { level: flat['log.level'], format: flat['log.format'] },
-    admin,
-    otlp,
+    log: {
+      level: flat['log.level'],
+      format: flat['log.format'],
+      file: flat['log.output'].startsWith(FILE_OUTPUT) ? flat['log.output'].slice(FILE_OUTPUT.length) : null,
+    },
+    ...fileOnly,
   };
 }

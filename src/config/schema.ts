@@ -1,7 +1,6 @@
 /** Turns texts into typed, validated options. The schemas come out of the table; they also fit values of a configuration file. */
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import type { AdminConfig } from '../model/admin.ts';
 import { ConfigFileError, UsageError } from '../model/errors.ts';
 import { defaultAdminConfig } from './admin-schema.ts';
 import { formatDuration, parseDurationMs } from './duration.ts';
@@ -14,9 +13,9 @@ import {
   nest,
   OPTIONS,
   type FlatOptions,
+  type FileOnly,
   type OptionRow,
   type Options,
-  type OtlpConfig,
   type Surroundings,
 } from './options.ts';
 import { otlpSection } from './otlp.ts';
@@ -46,11 +45,15 @@ export function expectation(row: OptionRow): string {
       return 'a path';
     case 'server-name':
       return 'a host name or an IP address';
+    case 'url':
+      return 'a URL such as https://vpn-metrics.example.net';
+    case 'log-output':
+      return 'stderr or file:PATH';
   }
 }
 
 /** What to do about a value that is none of the choices; '' if nobody can tell. */
-export function hintForChoice({ choices, counted }: EnumRow, value: unknown): string {
+function hintForChoice({ choices, counted }: EnumRow, value: unknown): string {
   const [, name = '', count = ''] = typeof value === 'string' ? (/^([^:]*)(:.*)?$/.exec(value) ?? []) : [];
   const meant = closest(name, choices);
   if (meant === null) return '';
@@ -59,12 +62,21 @@ export function hintForChoice({ choices, counted }: EnumRow, value: unknown): st
   return `${meant} takes no number: write ${meant} or ${countedForm(counted)}`;
 }
 
+/** No message shows its value. */
+export const mayHoldPassword = ({ kind }: OptionRow): boolean => kind === 'url';
+
+/** What to do about a value that is refused; '' if nobody can tell. */
+export function hintFor(row: OptionRow, value: unknown): string {
+  if (row.kind === 'enum') return hintForChoice(row, value);
+  if (row.kind === 'log-output' && value === 'eventlog')
+    return 'the Windows event log is not supported yet: write file:PATH, and let the log collector read the file';
+  return '';
+}
+
 /** What a configuration file says, validated. */
-export interface FileSettings {
+export interface FileSettings extends FileOnly {
   /** By flag. */
   readonly values: ReadonlyMap<string, unknown>;
-  readonly admin: AdminConfig;
-  readonly otlp: OtlpConfig;
   /** `FILE:LINE:COLUMN` of a key. */
   readonly locate: (configKey: string) => string;
 }
@@ -117,7 +129,18 @@ export function schemaOf(row: OptionRow): z.ZodType {
         .regex(/^[^\0]+$/);
     case 'server-name':
       return z.string().refine((name) => isIP(name) !== 0 || SERVER_NAME.test(name));
+    case 'url':
+      return z.string().max(2048).refine(isPlainUrl);
+    case 'log-output':
+      return z.string().regex(/^(?:stderr|file:[^\0]{1,4096})$/);
   }
+}
+
+/** Others read it: no password, and nothing behind the path. */
+function isPlainUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, username, password, search, hash } = new URL(text);
+  return /^https?:$/.test(protocol) && [username, password, search, hash].every((part) => part === '');
 }
 
 function counted({ choices, max }: Counted): z.ZodType<string> {
@@ -146,13 +169,27 @@ export function toOptions(given: Given, on: Surroundings, file: FileSettings | n
     OPTIONS.map((row: OptionRow) => [row.flag, fromFile.get(row.flag) ?? fromText(row, given, on)]),
   );
   // The table gives both this type and the schemas; TypeScript cannot follow it through Object.fromEntries.
-  const options = nest(
-    flat as FlatOptions,
-    file?.admin ?? defaultAdminConfig(),
-    file?.otlp ?? otlpSection.parse({}),
-  );
+  const options = nest(flat as FlatOptions, {
+    admin: file?.admin ?? defaultAdminConfig(),
+    otlp: file?.otlp ?? otlpSection.parse({}),
+    servers: file?.servers ?? [],
+  });
   checkTogether(options, new Speaker(file, fromFile));
+  flatOf.set(options, flat as FlatOptions);
   return deepFreeze(options);
+}
+
+/** Of what `toOptions` made. */
+const flatOf = new WeakMap<Options, FlatOptions>();
+
+/** Keys of the configuration file whose change takes a restart, of those that differ. */
+export function restartNeeded(before: Options, after: Options): string[] {
+  const [old, now] = [flatOf.get(before)!, flatOf.get(after)!];
+  const differ = (a: unknown, b: unknown): boolean => JSON.stringify(a) !== JSON.stringify(b);
+  const keys = (OPTIONS as readonly (OptionRow & { flag: Flag })[]).flatMap(({ flag, configKey, reloads }) =>
+    configKey !== null && reloads !== true && differ(old[flag], now[flag]) ? [configKey] : [],
+  );
+  return differ(before.otlp, after.otlp) ? [...keys, 'otlp'] : keys;
 }
 
 type Flag = keyof FlatOptions;
@@ -180,10 +217,8 @@ function fromText(row: OptionRow, given: Given, on: Surroundings): unknown {
 
 function refusal(row: OptionRow, value: unknown): UsageError {
   const text = typeof value === 'string' ? value : JSON.stringify(value);
-  return new UsageError(
-    `--${row.flag}=${/^[\w.:/[\]~-]+$/.test(text) ? text : quote(text)}: expected ${expectation(row)}`,
-    row.kind === 'enum' ? hintForChoice(row, text) : '',
-  );
+  const shown = mayHoldPassword(row) ? '...' : /^[\w.:/[\]~-]+$/.test(text) ? text : quote(text);
+  return new UsageError(`--${row.flag}=${shown}: expected ${expectation(row)}`, hintFor(row, text));
 }
 
 /** Calls options what the administrator called them: by their flags, or by their keys if the file sets them. */

@@ -2,7 +2,7 @@
 import type { Registry } from 'prom-client';
 import { Counter, Gauge, Histogram } from 'prom-client';
 import type { ActionName, Decision } from '../model/admin.ts';
-import { ACTIONS } from '../model/admin.ts';
+import { ACTIONS, DECISIONS } from '../model/admin.ts';
 
 /** What is read at each scrape. */
 export interface AdminState {
@@ -11,6 +11,35 @@ export interface AdminState {
   readonly breakers: () => Iterable<readonly [interfaceName: string, open: boolean]>;
 }
 
+/** What any request may end with, before there is anything to decide. */
+const REFUSALS = ['unauthenticated', 'forbidden', 'invalid', 'busy', 'gone'] as const;
+const OF_ACTIONS = [
+  'execute',
+  'dry_run',
+  'duplicate',
+  'cooldown',
+  'rate',
+  'breaker',
+  'min_healthy',
+  'denied',
+  'paused',
+  'audit',
+] as const;
+/** What else, by route. */
+const ROUTES: Readonly<Record<string, readonly Decision[]>> = {
+  ...Object.fromEntries(ACTIONS.map((action) => [action, OF_ACTIONS])),
+  reconnect: [...OF_ACTIONS, 'already_connected'],
+  reset: ['execute', 'audit'],
+  pause: ['execute'],
+  resume: ['execute'],
+  actions: ['execute'],
+  alertmanager: ['execute', 'audit'],
+  grafana: ['execute', 'audit'],
+};
+/** On an alert that falls under a rule; the request that brought it had a caller. */
+const OF_RULES = DECISIONS.filter((decision) => decision !== 'no_rule' && decision !== 'unauthenticated');
+
+/** Each counter is there with a 0 before its first event: what begins with a 1 has no increase. */
 export class AdminMetrics {
   readonly #requests: Counter<'route' | 'decision'>;
   readonly #actions: Counter<'action'>;
@@ -46,9 +75,12 @@ export class AdminMetrics {
       buckets: [0.5, 1, 2.5, 5, 10, 30, 60, 120],
       registers,
     });
+    for (const [route, decisions] of Object.entries(ROUTES))
+      for (const decision of [...REFUSALS, ...decisions]) this.#requests.inc({ route, decision }, 0);
     for (const action of ACTIONS) {
       this.#actions.inc({ action }, 0);
       this.#failures.inc({ action }, 0);
+      this.#durations.zero({ action });
     }
     new Gauge({
       name: 'rras_admin_paused',
@@ -79,6 +111,12 @@ export class AdminMetrics {
       labelNames: ['rule', 'decision'],
       registers,
     });
+    for (const decision of ['no_rule', 'invalid']) this.#decisions.inc({ rule: '', decision }, 0);
+  }
+
+  /** Rules by which alerts are decided from now on; those of before keep their counts. */
+  startRules(names: Iterable<string>): void {
+    for (const rule of names) for (const decision of OF_RULES) this.#decisions.inc({ rule, decision }, 0);
   }
 
   countRequest(route: string, decision: Decision): void {

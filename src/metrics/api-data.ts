@@ -1,9 +1,14 @@
 /** Turns a view into the plain objects of the API. Like every output it knows no more than the view. */
 import { CONNECTION_COUNTERS } from '../model/snapshot.ts';
 import type { ConnectionCounter } from '../model/snapshot.ts';
-import { ERROR_KINDS, UNREACHABLE_REASONS } from '../model/words.ts';
+import { ERROR_KINDS, ROLES, TUNNELS, UNREACHABLE_REASONS } from '../model/words.ts';
 import type { View } from './labels.ts';
 
+const sumOf = (counts: Iterable<number>): number => {
+  let sum = 0;
+  for (const count of counts) sum += count;
+  return sum;
+};
 const byKey = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 export function connectionObjects({ shown }: View) {
@@ -74,7 +79,24 @@ export function statusObject({ snapshot, aggregates, shown }: View) {
         { up: up ?? null, problem: problem ?? null },
       ]),
     ),
-    connections: aggregates ? aggregates.connections.reduce((sum, count) => sum + count, 0) : null,
+    connections: aggregates ? sumOf(aggregates.connections) : null,
     hiddenConnections: shown ? shown.hidden : null,
+    tunnels: tunnelObjects(snapshot, aggregates),
   };
+}
+
+function tunnelObjects({ ports, portTunnels }: View['snapshot'], aggregates: View['aggregates']) {
+  return Object.fromEntries(
+    TUNNELS.map((tunnel, i) => {
+      const cells = aggregates?.connections.subarray(i * ROLES.length, (i + 1) * ROLES.length);
+      return [
+        tunnel,
+        {
+          connections: cells ? sumOf(cells) : null,
+          portsInUse: ports ? (ports.inUse.get(tunnel) ?? 0) : null,
+          ports: ports ? sumOf(ports.byCondition.get(tunnel) ?? []) : null,
+        },
+      ] as const;
+    }).filter(([tunnel, { connections }]) => portTunnels.includes(tunnel) || (connections ?? 0) > 0),
+  );
 }

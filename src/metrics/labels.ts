@@ -133,7 +133,7 @@ const PERSONAL: ReadonlySet<string> = new Set(['client', 'unknown']);
 const DEMAND_DIAL: ReadonlySet<string> = new Set(['home_router', 'full_router']);
 
 export class ViewMaker {
-  readonly #privacy: Privacy;
+  #privacy: Privacy;
   /** By the connection's place. */
   #known: (Known | undefined)[] = [];
   /** How many are in it. */
@@ -149,6 +149,15 @@ export class ViewMaker {
   constructor({ privacy, detail, limit }: ViewOptions) {
     this.#privacy = privacy;
     this.#shown = new ShownConnections(detail, limit);
+  }
+
+  /** From the next view on; not between the slices of one. */
+  configure({ privacy, detail, limit }: ViewOptions): void {
+    this.#privacy = privacy;
+    for (const known of this.#known) if (known) known.visible = undefined;
+    this.#names.clear();
+    this.#shown.configure(detail, limit);
+    this.#last = undefined;
   }
 
   /** Which connections are shown may change with each new snapshot, so views are made in the order of snapshots. */

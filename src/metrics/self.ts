@@ -2,6 +2,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { ReadReport } from '../model/frames.ts';
 import type { Source } from '../model/words.ts';
+import { ANOMALIES } from '../model/words.ts';
 import type { AdminState } from './admin-metrics.ts';
 import { AdminMetrics } from './admin-metrics.ts';
 
@@ -39,6 +40,8 @@ export interface SelfMetricsOptions {
   readonly startedAtSeconds: number;
   /** Also expose the metrics of the process (process_*, nodejs_*). */
   readonly process: boolean;
+  /** `server`: what is of one server alone; the exporter itself is told of elsewhere. */
+  readonly scope?: 'exporter' | 'server';
 }
 
 export class SelfMetrics {
@@ -51,30 +54,16 @@ export class SelfMetrics {
   readonly #wraps: Counter;
   readonly #ambiguous: Counter;
   readonly #restarts: Counter<'reason'>;
+  #reloaded: (succeeded: boolean, atSeconds: number) => void = () => undefined;
 
   constructor(options: SelfMetricsOptions) {
     const registers = [this.#registry];
-    new Gauge({
-      name: 'rras_exporter_build_info',
-      help: 'A constant 1, with the version of the exporter and of Node.js and the platform it runs on.',
-      labelNames: ['version', 'nodeversion', 'platform'],
-      registers,
-    }).set({ version: options.version, nodeversion: process.version, platform: process.platform }, 1);
+    if (options.scope !== 'server') this.#addExporter(options);
     new Gauge({
       name: 'rras_exporter_simulated',
       help: 'Whether the server is a simulation and none of its data real.',
       registers,
     }).set(options.simulated ? 1 : 0);
-    new Gauge({
-      name: 'rras_exporter_config_last_reload_successful',
-      help: 'Whether the last attempt to load the configuration succeeded.',
-      registers,
-    }).set(1);
-    new Gauge({
-      name: 'rras_exporter_config_last_reload_success_timestamp_seconds',
-      help: 'Unix time at which the configuration in use was loaded.',
-      registers,
-    }).set(options.startedAtSeconds);
     this.#calls = new Counter({
       name: 'rras_exporter_native_calls_total',
       help: 'Calls of functions of mprapi.dll.',
@@ -126,6 +115,44 @@ export class SelfMetrics {
     if (options.process) {
       collectDefaultMetrics({ register: this.#registry });
       for (const name of MISNAMED) this.#registry.removeSingleMetric(name);
+    }
+  }
+
+  #addExporter(options: SelfMetricsOptions): void {
+    const registers = [this.#registry];
+    new Gauge({
+      name: 'rras_exporter_build_info',
+      help: 'A constant 1, with the version of the exporter and of Node.js and the platform it runs on.',
+      labelNames: ['version', 'nodeversion', 'platform'],
+      registers,
+    }).set({ version: options.version, nodeversion: process.version, platform: process.platform }, 1);
+    const reloaded = new Gauge({
+      name: 'rras_exporter_config_last_reload_successful',
+      help: 'Whether the last attempt to load the configuration succeeded.',
+      registers,
+    });
+    const reloadedAt = new Gauge({
+      name: 'rras_exporter_config_last_reload_success_timestamp_seconds',
+      help: 'Unix time at which the configuration in use was loaded.',
+      registers,
+    });
+    this.#reloaded = (succeeded, atSeconds) => {
+      reloaded.set(succeeded ? 1 : 0);
+      if (succeeded) reloadedAt.set(atSeconds);
+    };
+    this.#reloaded(true, options.startedAtSeconds);
+  }
+
+  /** The configuration was read anew, or could not be. */
+  countReload(succeeded: boolean, atSeconds: number): void {
+    this.#reloaded(succeeded, atSeconds);
+  }
+
+  /** Sources that are enumerated from now on: what they count is there with a 0 before its first event. */
+  startSources(sources: Iterable<Source>): void {
+    for (const source of sources) {
+      this.#pages.inc({ source }, 0);
+      for (const reason of ANOMALIES) this.#anomalies.inc({ source, reason }, 0);
     }
   }
 

@@ -35,8 +35,8 @@ const SHOWN = 1;
 const EVER_SHOWN = 2;
 
 export class ShownConnections {
-  readonly #detail: Detail;
-  readonly #limit: number;
+  #detail: Detail;
+  #limit: number;
   // What is known of each connection, also of one that is out of sight, by its place.
   readonly #ids: (string | undefined)[] = [];
   #flags = new Uint8Array(0);
@@ -56,6 +56,12 @@ export class ShownConnections {
   #shownSums = new Float64Array(N);
 
   constructor(detail: Detail, limit: number) {
+    this.#detail = detail;
+    this.#limit = detail === 'none' ? 0 : limit;
+  }
+
+  /** From the next look on; what is accounted for goes on. */
+  configure(detail: Detail, limit: number): void {
     this.#detail = detail;
     this.#limit = detail === 'none' ? 0 : limit;
   }

@@ -126,6 +126,8 @@ export interface AdminConfig {
     /** Actions that rules may name. */
     readonly allowActions: readonly ActionName[];
     readonly rules: readonly HookRule[];
+    /** Label of an alert that names the server it is of, where several are configured. */
+    readonly serverLabel: string;
     /** Undefined: the route takes tokens only. */
     readonly grafana: GrafanaHook | undefined;
   };

@@ -19,6 +19,8 @@ import type { Source } from '../model/words.ts';
 import { IdentityReader, parseHostMessage } from './check-message.ts';
 import { actAdvice, adviceFor } from './codes.ts';
 import type { HostConfig, HostRequest } from './host-messages.ts';
+import type { PlaceHolder } from './host-places.ts';
+import { HostPlaces } from './host-places.ts';
 
 export type RestartReason = 'timeout' | 'crash' | 'protocol';
 
@@ -37,6 +39,8 @@ export interface HostClientOptions {
   readonly logger: Logger;
   /** Deadline of one request, which is one enumeration or one action's calls, in milliseconds. */
   readonly timeoutMs: number;
+  /** Shared with the clients of other servers; left out: there are none. */
+  readonly places?: HostPlaces;
   readonly onRestart: (reason: RestartReason) => void;
   readonly onReady?: (missing: readonly string[]) => void;
   /** Some connection or interface came or went on the server. */
@@ -48,6 +52,11 @@ export const BACKOFF_MS: readonly number[] = [0, 1_000, 2_000, 4_000, 8_000, 16_
 /** So many crashes within the window, and the child stays down until the window has passed. */
 export const CRASH_LIMIT = 5;
 export const CRASH_WINDOW_MS = 5 * 60_000;
+/** A child that was not asked for so long is ended, and started again when it is: longer than between two polls. */
+export const IDLE_MS = 45_000;
+/** The sources of one poll are read one after the other: in between, the child is not idle. */
+const BETWEEN_REQUESTS_MS = 100;
+const SHUTTING_DOWN = 'the exporter is shutting down';
 
 /** What a request came to without an answer of the child. */
 interface Unanswered {
@@ -78,21 +87,31 @@ interface Child {
 
 const NO_REPORT: ReadReport = { calls: [], pages: 0, anomalies: {}, seconds: 0 };
 
-export class HostClient implements SourceReader, Actor {
+export class HostClient implements SourceReader, Actor, PlaceHolder {
   readonly #options: HostClientOptions;
   readonly #identities = new IdentityReader();
+  readonly #places: HostPlaces;
+  #timeoutMs: number;
   #child: Child | undefined;
+  #endIdling = new AbortController();
   #pending: Pending | undefined;
   #queue: Promise<unknown> = Promise.resolve();
   #nextId = 1;
   #failuresInARow = 0;
   #crashes: number[] = [];
   #mayStartAtMs = -Infinity;
-  #stopped = false;
+  readonly #stopping = new AbortController();
   #fatal: string | undefined;
 
   constructor(options: HostClientOptions) {
     this.#options = options;
+    this.#places = options.places ?? new HostPlaces(1);
+    this.#timeoutMs = options.timeoutMs;
+  }
+
+  /** Holds from the next request on. */
+  setTimeoutMs(timeoutMs: number): void {
+    this.#timeoutMs = timeoutMs;
   }
 
   /** Reads one source in the child. Requests wait for each other; the deadline of each counts from its own start. */
@@ -115,8 +134,13 @@ export class HostClient implements SourceReader, Actor {
 
   /** Ends the child at once; every request after that fails. */
   stop(): void {
-    this.#stopped = true;
-    this.#end('the exporter is shutting down');
+    this.#stopping.abort();
+    this.#end(SHUTTING_DOWN);
+  }
+
+  /** The accounts are kept elsewhere: a child that is ended takes nothing with it. */
+  makeRoom(): void {
+    this.#end('the native host process had nothing to do');
   }
 
   #inTurn<T>(run: () => Promise<T>): Promise<T> {
@@ -153,12 +177,18 @@ export class HostClient implements SourceReader, Actor {
     what: string,
     begin: (id: number, settle: (answer: T | Unanswered) => void) => HostRequest,
   ): Promise<T | Unanswered> {
-    const { clock, timeoutMs } = this.#options;
+    const { clock } = this.#options;
+    const timeoutMs = this.#timeoutMs;
     const now = clock.monotonicMs();
-    if (this.#stopped) return { why: 'the exporter is shutting down', sent: false };
+    if (this.#stopping.signal.aborted) return { why: SHUTTING_DOWN, sent: false };
     if (!this.#child && now < this.#mayStartAtMs) {
       const seconds = Math.ceil((this.#mayStartAtMs - now) / 1000);
       const why = `the native host process is down; it is started again in ${seconds} s at the earliest`;
+      return { why, sent: false };
+    }
+    this.#endIdling.abort();
+    if (!(await this.#takePlace(timeoutMs))) {
+      const why = `as many native host processes as may be are at work (--native.max-processes), and none came free within ${timeoutMs} ms`;
       return { why, sent: false };
     }
     let child: Child;
@@ -184,7 +214,39 @@ export class HostClient implements SourceReader, Actor {
     });
     cancelDeadline.abort();
     if (!isUnanswered(answer)) this.#failuresInARow = 0;
+    if (child.alive) {
+      this.#endIdling = new AbortController();
+      void this.#idle(this.#endIdling.signal).catch(() => undefined);
+    }
     return answer;
+  }
+
+  /** False: none came free in time. */
+  async #takePlace(withinMs: number): Promise<boolean> {
+    const { clock } = this.#options;
+    const late = new AbortController();
+    const done = new AbortController();
+    void clock.sleep(withinMs, done.signal).then(
+      () => late.abort(),
+      () => undefined,
+    );
+    try {
+      await this.#places.take(this, AbortSignal.any([late.signal, this.#stopping.signal]));
+      return true;
+    } catch {
+      return false;
+    } finally {
+      done.abort();
+    }
+  }
+
+  /** A child without a request gives way to others, and ends after a while. Rejects when there is a request again. */
+  async #idle(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    await clock.sleep(BETWEEN_REQUESTS_MS, signal);
+    this.#places.rest(this);
+    await clock.sleep(IDLE_MS - BETWEEN_REQUESTS_MS, signal);
+    this.makeRoom();
   }
 
   #start(): Child {
@@ -258,12 +320,14 @@ export class HostClient implements SourceReader, Actor {
   }
 
   #end(what: string): void {
+    this.#endIdling.abort();
     const child = this.#child;
     this.#child = undefined;
     if (child) {
       child.alive = false;
       child.process.kill();
     }
+    this.#places.leave(this);
     const pending = this.#pending;
     this.#pending = undefined;
     pending?.settle({ why: what, sent: true });

@@ -1,4 +1,5 @@
 /** What the child process is to stand on, from the options that name a server. */
+import { createHash } from 'node:crypto';
 import { UsageError } from '../model/errors.ts';
 import type { HostConfig } from './host-messages.ts';
 import { isScenarioName } from './simulator/scenarios.ts';
@@ -15,10 +16,21 @@ export interface ServerOptions {
 /** Stands for the name of a remote server in a replay: what matters is that it is not the local one. */
 const RECORDED_SERVER = 'recorded';
 
+/** What a simulation or a recording begins with. */
+export interface Beginning {
+  readonly wallSeconds: number;
+  /** Simulations of two names show other people and links; null: those of every start. */
+  readonly name: string | null;
+}
+
 /** Rejects, saying what to do, if there is no such server on this platform or the recording cannot be read. */
-export async function hostConfig(options: ServerOptions, platform: NodeJS.Platform): Promise<HostConfig> {
+export async function hostConfig(
+  options: ServerOptions,
+  platform: NodeJS.Platform,
+  beginning: Beginning,
+): Promise<HostConfig> {
   const { simulate, server, replay } = options;
-  if (simulate !== null) return simulated(simulate);
+  if (simulate !== null) return simulated(simulate, beginning);
   if (replay !== null) {
     const { inspectRecording } = await import('./recording.ts');
     const { header, endMs, truncated } = await inspectRecording(replay);
@@ -41,9 +53,15 @@ export async function hostConfig(options: ServerOptions, platform: NodeJS.Platfo
   return { backend: 'dll', server };
 }
 
-function simulated(text: string): HostConfig {
+/** Every start shows the same people and links. */
+const SEED = 1;
+
+const seedOf = (name: string): number => createHash('sha256').update(name).digest().readUInt32LE();
+
+function simulated(text: string, { name, wallSeconds }: Beginning): HostConfig {
   const [scenario = '', count] = text.split(':');
   if (!isScenarioName(scenario)) throw new UsageError(`there is no scenario ${scenario}`, 'see --help');
   const connections = count === undefined ? {} : { connections: Number(count) };
-  return { backend: 'simulator', scenario, ...connections, server: null };
+  const seed = name === null ? SEED : seedOf(name);
+  return { backend: 'simulator', scenario, ...connections, seed, startedAt: wallSeconds, server: null };
 }

@@ -13,6 +13,10 @@ export type HostConfig =
       readonly scenario: ScenarioName;
       /** Instead of as many as the scenario has. */
       readonly connections?: number;
+      /** Draws people and links. */
+      readonly seed: number;
+      /** When the simulation began, in Unix seconds: a child that takes over goes on with it. */
+      readonly startedAt: number;
       readonly server: null;
     }
   | {

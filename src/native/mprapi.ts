@@ -41,6 +41,31 @@ export function systemMprapiPath(): string {
   return `${Buffer.from(buffer.buffer, 0, length * 2).toString('utf16le')}\\mprapi.dll`;
 }
 
+const WIN_BUILTIN_ADMINISTRATORS_SID = 26;
+const SECURITY_MAX_SID_SIZE = 68;
+/** The token of the caller itself. */
+const NO_TOKEN = 0n;
+
+/** Whether this process runs elevated, as one of the administrators of this machine; Windows only. */
+export function isAdministrator(): boolean {
+  const advapi32 = koffi.load('advapi32.dll');
+  // https://learn.microsoft.com/windows/win32/api/securitybaseapi/nf-securitybaseapi-createwellknownsid
+  const CreateWellKnownSid = advapi32.func('CreateWellKnownSid', BOOL, [BOOL, OUT, OUT, OUT]);
+  // https://learn.microsoft.com/windows/win32/api/securitybaseapi/nf-securitybaseapi-checktokenmembership
+  const CheckTokenMembership = advapi32.func('CheckTokenMembership', BOOL, [HANDLE, OUT, OUT]);
+  const sid = new Uint8Array(SECURITY_MAX_SID_SIZE);
+  const isMember = new Int32Array(1);
+  const made: unknown = CreateWellKnownSid(
+    WIN_BUILTIN_ADMINISTRATORS_SID,
+    null,
+    sid,
+    Uint32Array.of(sid.length),
+  );
+  if (made === 0) throw new Error('CreateWellKnownSid failed');
+  if (CheckTokenMembership(NO_TOKEN, sid, isMember) === 0) throw new Error('CheckTokenMembership failed');
+  return isMember[0] !== 0;
+}
+
 /**
  * Loads the DLL at `path`, which must be absolute. Each export is resolved by itself: one that the DLL lacks is
  * listed in `missing`, and a call of it rejects. Throws if the DLL cannot be loaded.

@@ -3,18 +3,16 @@ import type { Clock } from '../model/clock.ts';
 import type { RrasApi } from '../model/rras-api.ts';
 import type { HostConfig } from './host-messages.ts';
 
-/** Seed of the simulation: every start shows the same people and links. */
-const SEED = 1;
-
 /** Rejects if the DLL or the recording cannot be loaded. */
 export async function openApi(config: HostConfig, clock: Clock): Promise<RrasApi> {
   if (config.backend === 'simulator') {
     const { createSimulator } = await import('./simulator/server.ts');
-    const { scenario, connections } = config;
+    const { scenario, connections, seed, startedAt } = config;
     return createSimulator({
       scenario,
-      seed: SEED,
+      seed,
       clock,
+      startedAt,
       ...(connections !== undefined && { connections }),
     });
   }

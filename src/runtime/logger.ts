@@ -1,4 +1,8 @@
-/** The program's log: pino, written as logfmt or JSON lines to standard error. Logging never throws and never ends the program. */
+/**
+ * The program's log: pino, written as logfmt or JSON lines to standard error or to a file. Logging never throws and never
+ * ends the program.
+ */
+import { closeSync, openSync, writeSync } from 'node:fs';
 import pino from 'pino';
 import type { Clock } from '../model/clock.ts';
 import type { LogFields, Logger } from '../model/logger.ts';
@@ -8,6 +12,15 @@ import { logfmt } from './logfmt.ts';
 export interface LoggerOptions {
   readonly level: 'debug' | 'info' | 'warn' | 'error';
   readonly format: 'logfmt' | 'json';
+  /** Appended to; null: standard error. */
+  readonly file: string | null;
+}
+
+/** A log that can be changed while it is in use. */
+export interface ProgramLog extends Logger {
+  setLevel(level: LoggerOptions['level']): void;
+  /** Goes on in the file of that name, as after a rotation. */
+  reopen(): void;
 }
 
 /** Takes one line at a time, newline included. */
@@ -17,7 +30,10 @@ export interface LineSink {
 
 const STDERR = 2;
 
-export function createLogger(options: LoggerOptions, clock: Clock, sink: LineSink = stderrSink()): Logger {
+/** @throws Error saying what to do, if the file cannot be written. */
+export function createLogger(options: LoggerOptions, clock: Clock, given?: LineSink): ProgramLog {
+  const file = given === undefined && options.file !== null ? new LogFile(options.file) : undefined;
+  const sink = given ?? file ?? stderrSink();
   const log = pino(
     {
       level: options.level,
@@ -32,7 +48,57 @@ export function createLogger(options: LoggerOptions, clock: Clock, sink: LineSin
     (level: LoggerOptions['level']) =>
     (message: string, fields: LogFields = {}): void =>
       log[level](prepare(fields), message);
-  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+  return {
+    debug: at('debug'),
+    info: at('info'),
+    warn: at('warn'),
+    error: at('error'),
+    setLevel: (level) => {
+      log.level = level;
+    },
+    reopen: () => file?.reopen(),
+  };
+}
+
+/** Synchronous, line by line: the last words of a process are not lost, and no line is torn by another writer. */
+class LogFile implements LineSink {
+  readonly #path: string;
+  #descriptor: number;
+
+  constructor(path: string) {
+    this.#path = path;
+    this.#descriptor = openLog(path);
+  }
+
+  write(line: string): void {
+    try {
+      writeSync(this.#descriptor, line);
+    } catch {
+      // A full disk must not end the exporter.
+    }
+  }
+
+  /** What cannot be opened anew goes on as it was. */
+  reopen(): void {
+    const before = this.#descriptor;
+    this.#descriptor = openLog(this.#path);
+    closeSync(before);
+  }
+}
+
+/** The log may name people. */
+const OWNER_ONLY = 0o600;
+
+function openLog(path: string): number {
+  try {
+    return openSync(path, 'a', OWNER_ONLY);
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    throw new Error(
+      `the log file ${path} cannot be written (${code}); make its folder, or choose another file by --log.output`,
+      { cause: error },
+    );
+  }
 }
 
 /** Synchronous, so that the last words of a process are not lost. */

@@ -87,7 +87,8 @@ export function readOrMakeSecret(path: string, name: string): Uint8Array {
   return readSecret(file);
 }
 
-function readSecret(file: string): Uint8Array {
+/** Rejects a file that others can read, or that holds something else. */
+export function readSecret(file: string): Uint8Array {
   if (process.platform !== 'win32' && (statSync(file).mode & OTHERS_MODE) !== 0) {
     throw new Error(
       `the secret ${file} can be read by other users; close it by: chmod 600 ${file}, and replace it if it was read`,

@@ -27,6 +27,7 @@ import {
   reasonBody,
   reconnectBody,
 } from './admin-schemas.ts';
+import { isOfAnotherSite } from './other-site.ts';
 import { BodyError, readBody } from './request-body.ts';
 
 /** What stands behind the routes. */
@@ -55,8 +56,10 @@ export interface AdminBackend {
 }
 
 export interface AdminRoutes {
-  /** Requests that come before it is there wait for it. */
+  /** Of all servers and the local one. Requests that come before it is there wait for it. */
   readonly backend: Promise<AdminBackend>;
+  /** Of one server alone; undefined: none of that name is configured. */
+  readonly backendOf?: (server: string) => Promise<AdminBackend> | undefined;
   readonly clock: Clock;
   /** JSON within the bounds that are sane for a request; throws what `isBodyProblem` knows. */
   readonly parseJson: (bytes: Buffer) => unknown;
@@ -176,6 +179,15 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
     }
   }
 
+  /** What `?server` names. Only who has the right to ask learns that it names none: see `refuseQuery`. */
+  async function choose(request: Request, all: AdminBackend): Promise<AdminBackend> {
+    const { server } = request.query;
+    if (server === undefined) return all;
+    const chosen = typeof server === 'string' ? options.backendOf?.(server) : undefined;
+    if (!chosen) ofNoServer.add(request);
+    return chosen ?? all;
+  }
+
   /** `always`: however many others are under way. */
   const known = (route: string, handle: Handle, always = false): RequestHandler =>
     serve(route, async (request, response, backend) => {
@@ -183,9 +195,10 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
       const caller = byToken(request, backend);
       if (!caller) throw await notKnown(request);
       if (!always) enter(response);
-      return handle(request, response, caller, backend).catch((error: unknown) => {
+      const chosen = await choose(request, backend);
+      return handle(request, response, caller, chosen).catch((error: unknown) => {
         if (error instanceof Refusal && error.status === 403)
-          backend.tellForbidden(caller, route, error.message);
+          chosen.tellForbidden(caller, route, error.message);
         throw error;
       });
     });
@@ -218,7 +231,7 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
         traceparent: traceparentOf(request),
         ...(key !== undefined && { idempotency: { key, body: JSON.stringify(body) } }),
       });
-      await sendAnswer(response, answer, waitMs, backend, options);
+      await sendAnswer(request, response, answer, waitMs, backend, options);
       return answer.decision;
     });
 
@@ -363,11 +376,12 @@ export function addAdmin(app: Express, options: AdminRoutes): void {
           leave();
           enter(response);
         }
+        const chosen = await choose(request, backend);
         refuseQuery(request);
         enterHook(response);
         return sendDecisions(
           response,
-          await backend.hook(caller, 'grafana', parseJson(bytes), traceparentOf(request)),
+          await chosen.hook(caller, 'grafana', parseJson(bytes), traceparentOf(request)),
           options,
         );
       }),
@@ -398,7 +412,8 @@ function roomFor(max: number, maxOfOne = max): (response: Response, address?: st
     if (inside.size >= max || ofOne >= maxOfOne) {
       throw new Refusal(503, 'busy', 'busy', 'too many requests are under way', 1);
     }
-    inside.set(response, address);
+    // Of one that is closed already, the end is not told again.
+    if (!response.destroyed) inside.set(response, address);
     const leave = (): void => void inside.delete(response);
     response.once('close', leave);
     return leave;
@@ -430,12 +445,7 @@ const newestFirst = ({ requestedAt, id }: ActionObject): string => `${requestedA
 
 /** A browser that shows a page of somebody else must not act for who sits before it. */
 function refuseBrowsersOfOthers(request: Request): void {
-  const origin = request.get('Origin');
-  const site = request.get('Sec-Fetch-Site');
-  const foreign = origin !== undefined && origin !== `${request.protocol}://${request.get('Host') ?? ''}`;
-  if (foreign || (site !== undefined && site !== 'none' && site !== 'same-origin')) {
-    throw forbidden('requests from pages of other sites are refused');
-  }
+  if (isOfAnotherSite(request)) throw forbidden('requests from pages of other sites are refused');
 }
 
 function mustHave({ name, rights }: Grant, right: Right): void {
@@ -472,16 +482,16 @@ function waitOf(request: Request): number {
   return ms;
 }
 
-function refuseQuery(request: Request, ...known: readonly string[]): void {
-  refuseServer(request);
-  const stray = Object.keys(request.query).find((name) => !known.includes(name));
-  if (stray !== undefined) throw invalid(`unknown parameter ${JSON.stringify(stray.slice(0, 100))}`);
+const ofNoServer = new WeakSet<Request>();
+
+function refuseServer(request: Request): void {
+  if (ofNoServer.has(request)) throw new Refusal(404, 'not_found', 'gone', 'there is no server of that name');
 }
 
-/** None is configured. */
-function refuseServer({ query }: Request): void {
-  if (!Object.hasOwn(query, 'server')) return;
-  throw new Refusal(404, 'not_found', 'gone', 'there is no server of that name');
+function refuseQuery(request: Request, ...known: readonly string[]): void {
+  refuseServer(request);
+  const stray = Object.keys(request.query).find((name) => name !== 'server' && !known.includes(name));
+  if (stray !== undefined) throw invalid(`unknown parameter ${JSON.stringify(stray.slice(0, 100))}`);
 }
 
 function secondsOf(text: string, { parseDurationMs }: AdminRoutes): number {
@@ -517,6 +527,7 @@ const STATUS: Readonly<Partial<Record<Decision, number>>> = {
 };
 
 async function sendAnswer(
+  { query }: Request,
   response: Response,
   answer: ActionAnswer,
   waitMs: number,
@@ -527,7 +538,9 @@ async function sendAnswer(
   if ((decision === 'execute' || decision === 'duplicate') && action) {
     const now = (waitMs > 0 ? await backend.settled(action.id, waitMs) : undefined) ?? action;
     const ended = now.outcome !== undefined;
-    response.setHeader('Location', `/api/v1/admin/actions/${now.id}`);
+    const server =
+      typeof query['server'] === 'string' ? `?server=${encodeURIComponent(query['server'])}` : '';
+    response.setHeader('Location', `/api/v1/admin/actions/${now.id}${server}`);
     succeed(response, toObject(now, options), ended && waitMs > 0 ? 200 : 202);
     return;
   }

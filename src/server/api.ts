@@ -54,6 +54,7 @@ export type ApiInterface = Readonly<z.infer<typeof interfaceObject>>;
 export const statusObject = z.object({
   version: z.string(),
   simulated: z.boolean(),
+  replayed: z.boolean().describe('The server is a recording.'),
   up: z.boolean(),
   snapshotTime: unixSeconds.describe('Unix time in seconds; 0 before the first.'),
   service: z
@@ -62,6 +63,29 @@ export const statusObject = z.object({
   sources: z.record(z.string(), z.object({ up: z.boolean().nullable(), problem: z.string().nullable() })),
   connections: z.number().nullable(),
   hiddenConnections: z.number().nullable(),
+  tunnels: z
+    .record(
+      z.string(),
+      z.object({
+        connections: z.number().nullable(),
+        portsInUse: z.number().nullable(),
+        ports: z.number().nullable(),
+      }),
+    )
+    .describe(
+      'Tunnels that the server has ports for or that a connection uses; null is what cannot be read.',
+    ),
+  history: z
+    .object({
+      stepSeconds: z.number(),
+      points: z.array(
+        z.object({
+          time: unixSeconds.describe('Unix time in seconds at which the step began.'),
+          connections: z.record(z.string(), z.number()).describe('By tunnel.'),
+        }),
+      ),
+    })
+    .describe('Connections over the last hour, oldest first; a step in which nothing was read has no point.'),
 });
 export type ApiStatus = Readonly<z.infer<typeof statusObject>>;
 
@@ -80,14 +104,29 @@ const DEFAULT_LIMIT = 1000;
 const MAX_LIMIT = 10_000;
 const MAX_CURSOR = 1024;
 
-export function addApi(app: Express, data: ApiData, openApi: object): void {
-  app.get('/api/v1/status', async (_request, response) => succeed(response, await data.status()));
-  app.get('/api/v1/connections', async (request, response) => {
-    sendPage(request, response, await data.connections(), (each) => each.connection);
-  });
-  app.get('/api/v1/interfaces', async (request, response) => {
-    sendPage(request, response, await data.interfaces(), (each) => each.interface);
-  });
+/** `dataOf`: of the server that the request chooses; undefined: there is none of that name. */
+export function addApi(
+  app: Express,
+  dataOf: (request: Request) => ApiData | undefined,
+  openApi: object,
+): void {
+  const get = (
+    name: string,
+    answer: (data: ApiData, request: Request, response: Response) => Promise<unknown>,
+  ): void => {
+    app.get(`/api/v1/${name}`, async (request, response) => {
+      const data = dataOf(request);
+      if (data) await answer(data, request, response);
+      else refuse(response, 404, 'not_found', 'there is no server of that name');
+    });
+  };
+  get('status', async (data, _request, response) => succeed(response, await data.status()));
+  get('connections', async (data, request, response) =>
+    sendPage(request, response, await data.connections(), (each) => each.connection),
+  );
+  get('interfaces', async (data, request, response) =>
+    sendPage(request, response, await data.interfaces(), (each) => each.interface),
+  );
   app.get('/api/v1/openapi.json', (_request, response) => void response.json(openApi));
   const paths = ['status', 'connections', 'interfaces', 'openapi.json'].map((name) => `/api/v1/${name}`);
   app.all(paths, (_request, response) => {
@@ -125,14 +164,14 @@ export function sendPage<T>(
   keyOf: (item: T) => string,
   order: 'ascending' | 'descending' = 'ascending',
 ): boolean {
-  const { limit: limitText = String(DEFAULT_LIMIT), cursor = '', ...unknown } = request.query;
+  const { limit: limitText = String(DEFAULT_LIMIT), cursor = '', ...others } = request.query;
   const bad = (error: string): false => {
     refuse(response, 400, 'bad_data', error);
     return false;
   };
-  const [stray] = Object.keys(unknown);
+  const stray = Object.keys(others).find((name) => name !== 'server');
   if (stray !== undefined) {
-    return bad(`unknown parameter ${JSON.stringify(stray.slice(0, 100))}; known: limit, cursor`);
+    return bad(`unknown parameter ${JSON.stringify(stray.slice(0, 100))}; known: limit, cursor, server`);
   }
   const limit = typeof limitText === 'string' && /^\d{1,6}$/.test(limitText) ? Number(limitText) : 0;
   if (limit < 1 || limit > MAX_LIMIT) return bad(`limit: expected a whole number from 1 to ${MAX_LIMIT}`);

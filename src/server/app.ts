@@ -1,5 +1,6 @@
 /** The routes. Every request gets an answer: a server that cannot be read shows in the metrics, never as an error here. */
 import { once } from 'node:events';
+import type { RequestListener } from 'node:http';
 import type { Express, NextFunction, Request, RequestHandler, Response } from 'express';
 import express from 'express';
 import type { Clock } from '../model/clock.ts';
@@ -9,25 +10,38 @@ import type { AdminRoutes } from './admin.ts';
 import { addAdmin } from './admin.ts';
 import type { ApiData } from './api.ts';
 import { addApi } from './api.ts';
-import { LANDING_CSP, landingPage } from './landing-page.ts';
+import { overBothVersions } from './http2-express.ts';
+import { landingPage } from './page/landing-page.ts';
+import { isOfAnotherSite } from './other-site.ts';
 import type { PageCache, PageFormat } from './pages.ts';
 import { scrapeWaitMs } from './scrape-deadline.ts';
 
-export interface AppOptions {
-  readonly telemetryPath: string;
-  /** Scrapes under way at once; more are refused. 0: no limit. */
-  readonly maxRequests: number;
-  /** Longest wait of a scrape that names no timeout of its own. */
-  readonly timeoutMs: number;
-  readonly version: string;
+/** A server as the routes see it. */
+export interface ServedServer {
   readonly simulated: boolean;
-  readonly clock: Clock;
-  readonly logger: Logger;
   readonly pages: PageCache;
   readonly collect: (waitMs: number) => Promise<Snapshot>;
   readonly snapshot: () => Snapshot;
   readonly ready: () => boolean;
   readonly api: ApiData;
+}
+
+/** Its own parts are those of the local server. */
+export interface AppOptions extends ServedServer {
+  readonly telemetryPath: string;
+  /** Scrapes under way at once, as it is now; more are refused. 0: no limit. */
+  readonly maxRequests: number;
+  /** Longest wait of a scrape that names no timeout of its own, as it is now. */
+  readonly timeoutMs: number;
+  readonly version: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** The configured servers by their names, as they are now. Absent: there are none. */
+  readonly servers?: () => ReadonlyMap<string, ServedServer>;
+  /** Where others reach the exporter, as it is configured now; null: as the request says. */
+  readonly externalUrl?: string | null;
+  /** Reads the configuration anew; rejects with what is wrong with it. Absent: nobody may ask for it. */
+  readonly reload?: () => Promise<void>;
   /** The OpenAPI document. */
   readonly openApi: object;
   /** Absent: there is no admin API. */
@@ -47,14 +61,17 @@ const PLAIN = 'text/plain; charset=utf-8';
 /** A reader that has not taken the page by then is cut off: it would keep others out. */
 const RESPONSE_DEADLINE_MS = 10_000;
 
-export function createApp(options: AppOptions): Express {
+export function createApp(options: AppOptions): RequestListener {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
   app.set('query parser', 'simple');
-  app.use((_request, response, next) => {
+  app.use((request, response, next) => {
     response.setHeader('X-Content-Type-Options', 'nosniff');
-    next();
+    // What stands before the exporter may go by the other one. HTTP/2 has one only.
+    const hosts = request.httpVersionMajor === 1 ? (request.headersDistinct['host'] ?? []) : [];
+    if (hosts.length > 1) answer(response, 400, 'The header Host stands there more than once.');
+    else next();
   });
   const { admin, security } = options;
   if (security) app.use(security.headers);
@@ -62,22 +79,37 @@ export function createApp(options: AppOptions): Express {
   // come before the password is asked for, and before the rate limit.
   if (admin) addAdmin(app, admin);
   if (security) app.use(security.limit, security.basicAuth);
-  const inFlight = limit(options.maxRequests);
+  const inFlight = limit(options);
+  const inTime = cutOff(options.clock);
 
-  get(app, options.telemetryPath, inFlight, (request, response) => scrape(options, request, response));
-  get(app, '/', async (_request, response) => {
-    const { version, simulated, telemetryPath } = options;
-    response.setHeader('Content-Security-Policy', LANDING_CSP);
+  get(app, options.telemetryPath, inFlight, (request, response) =>
+    scrape(options, options, request, response),
+  );
+  get(app, '/probe', inFlight, async (request, response) => {
+    const { target } = request.query;
+    const server = typeof target === 'string' ? options.servers?.().get(target) : undefined;
+    if (server) await scrape(server, options, request, response);
+    else answer(response, target === undefined ? 400 : 404, unknownTarget(target));
+  });
+  get(app, '/sd', inTime, (request, response) => {
+    const host = externalHost(options, request);
+    if (host === undefined) answer(response, 400, 'The header Host is missing or is no host:port.');
+    else response.setHeader('Cache-Control', 'no-store').json(discovery(options, host));
+  });
+  addReload(app, options.reload);
+  // Pages have places of their own: who looks keeps no scrape out.
+  get(app, '/', limit(options), inTime, async (_request, response) => {
+    const { html, policy } = landingPage({
+      telemetryPath: options.telemetryPath,
+      status: await options.api.status(),
+      interfaces: await options.api.interfaces(),
+      now: options.clock.wallSeconds(),
+      servers: [],
+      server: null,
+    });
+    response.setHeader('Content-Security-Policy', policy);
     response.setHeader('Cache-Control', 'no-store');
-    response.type('html').send(
-      landingPage({
-        version,
-        simulated,
-        telemetryPath,
-        snapshot: options.snapshot(),
-        interfaces: await options.api.interfaces(),
-      }),
-    );
+    response.type('html').send(html);
   });
   get(app, '/-/healthy', (_request, response) => {
     response.setHeader('Content-Type', PLAIN);
@@ -89,8 +121,8 @@ export function createApp(options: AppOptions): Express {
     response.setHeader('Content-Type', PLAIN);
     response.end(ready ? 'RRAS Exporter is ready.\n' : 'RRAS Exporter has not read the server yet.\n');
   });
-  app.use('/api', inFlight);
-  addApi(app, options.api, options.openApi);
+  app.use('/api', inFlight, inTime);
+  addApi(app, ({ query }) => chosen(options, query['server'])?.api, options.openApi);
   app.use((request, response) => {
     response.statusCode = 404;
     response.setHeader('Content-Type', PLAIN);
@@ -116,7 +148,74 @@ export function createApp(options: AppOptions): Express {
     response.setHeader('Content-Type', PLAIN);
     response.end('Internal error; the log says more.\n');
   });
-  return app;
+  return overBothVersions(app);
+}
+
+function answer(response: Response, status: number, text: string): void {
+  response.statusCode = status;
+  response.setHeader('Content-Type', PLAIN);
+  response.end(`${text}\n`);
+}
+
+/** The server that `?server` names, the local one without it; undefined: there is none of that name. */
+function chosen(options: AppOptions, name: unknown): ServedServer | undefined {
+  if (name === undefined) return options;
+  return typeof name === 'string' ? options.servers?.().get(name) : undefined;
+}
+
+/** Never what was asked for: anybody can ask for anything. */
+const unknownTarget = (target: unknown): string =>
+  target === undefined
+    ? 'The parameter target is missing: /probe?target=NAME, with the name of a server in the configuration file.'
+    : 'There is no server of that name in the configuration file.';
+
+/** Where a scraper finds the exporter. */
+function externalHost({ externalUrl = null }: AppOptions, request: Request): URL | undefined {
+  const host = request.get('Host') ?? '';
+  if (externalUrl !== null) return new URL(externalUrl);
+  if (!/^(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?$/.test(host))
+    return undefined;
+  const url = `${request.protocol}://${host}`;
+  return URL.canParse(url) ? new URL(url) : undefined;
+}
+
+/** https://prometheus.io/docs/prometheus/latest/http_sd/ */
+function discovery({ servers }: AppOptions, { host, pathname }: URL): object[] {
+  const path = `${pathname.replace(/\/$/, '')}/probe`;
+  return [...(servers?.().keys() ?? [])].map((name) => ({
+    targets: [host],
+    labels: {
+      __metrics_path__: path,
+      __param_target: name,
+      instance: name,
+    },
+  }));
+}
+
+/** As of Prometheus: it takes a flag, and pages of others must not ask for it. */
+function addReload(app: Express, reload: AppOptions['reload']): void {
+  app.all('/-/reload', async (request, response) => {
+    if (request.method !== 'POST' && request.method !== 'PUT') {
+      response.setHeader('Allow', 'POST, PUT');
+      answer(response, 405, 'Only POST and PUT are allowed here.');
+    } else if (!reload) {
+      answer(response, 403, 'The lifecycle API is off; --web.enable-lifecycle turns it on.');
+    } else if (isOfAnotherSite(request)) {
+      answer(response, 403, 'Requests from pages of other sites are refused.');
+    } else {
+      try {
+        await reload();
+        answer(response, 200, 'The configuration is loaded.');
+      } catch (error) {
+        answer(
+          response,
+          500,
+          `The configuration was not loaded: ${error instanceof Error ? error.message : String(error)}`,
+        );
+      }
+    }
+    request.resume();
+  });
 }
 
 /** A route for GET and HEAD; any other method is 405. */
@@ -131,9 +230,12 @@ function get(app: Express, path: string, ...handlers: RequestHandler[]): void {
 }
 
 /** Refuses requests beyond `max` at once with 503, as the Prometheus exporters do. */
-function limit(max: number): RequestHandler {
+function limit(options: Pick<AppOptions, 'maxRequests'>): RequestHandler {
   let inFlight = 0;
   return (_request, response, next) => {
+    const max = options.maxRequests;
+    // Its end was told before anybody listened: its place would never be free again.
+    if (response.destroyed) return;
     if (max > 0 && inFlight >= max) {
       response.statusCode = 503;
       response.setHeader('Content-Type', PLAIN);
@@ -149,10 +251,29 @@ function limit(max: number): RequestHandler {
   };
 }
 
-async function scrape(options: AppOptions, request: Request, response: Response): Promise<void> {
+/** Cuts off who has not taken the answer in time. */
+function cutOff(clock: Clock): RequestHandler {
+  return (_request, response, next) => {
+    if (response.destroyed) return;
+    const closed = new AbortController();
+    response.once('close', () => closed.abort());
+    clock.sleep(RESPONSE_DEADLINE_MS, closed.signal).then(
+      () => void response.destroy(),
+      () => undefined,
+    );
+    next();
+  };
+}
+
+async function scrape(
+  server: ServedServer,
+  options: AppOptions,
+  request: Request,
+  response: Response,
+): Promise<void> {
   const header = request.get('X-Prometheus-Scrape-Timeout-Seconds');
-  const snapshot = await options.collect(scrapeWaitMs(header, options.timeoutMs));
-  const page = await options.pages.get(snapshot, formatFor(request.get('Accept')));
+  const snapshot = await server.collect(scrapeWaitMs(header, options.timeoutMs));
+  const page = await server.pages.get(snapshot, formatFor(request.get('Accept')));
   const gzip = request.acceptsEncodings('gzip', 'identity') === 'gzip';
   const zipped = gzip ? await page.gzipped() : undefined;
   response.setHeader('Content-Type', page.contentType);

@@ -1,8 +1,8 @@
 /** Opens the listeners, and closes them again without waiting for clients that do not let go. */
 import type { RequestListener } from 'node:http';
-import { createServer } from 'node:http';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import type { WebSecurity } from './web-security.ts';
+import { createPlainServer } from './web-security.ts';
 
 /** Where to listen; a null host is every address of the machine. */
 export interface Address {
@@ -37,7 +37,9 @@ export async function listen(
     connectionsCheckingInterval: CHECKING_INTERVAL_MS,
     keepAliveTimeout: 90_000,
   };
-  const server = security ? security.createServer(options, handler) : createServer(options, handler);
+  const { server, closeIdle } = security
+    ? security.createServer(options, handler)
+    : createPlainServer(options, handler);
   server.maxHeadersCount = MAX_HEADERS;
   server.maxConnections = MAX_CONNECTIONS;
   const net: Server = server;
@@ -57,7 +59,7 @@ export async function listen(
     close: (signal) =>
       new Promise<void>((resolve) => {
         net.close(() => resolve());
-        server.closeIdleConnections();
+        closeIdle();
         if (signal.aborted) force();
         else signal.addEventListener('abort', force, { once: true });
       }),

@@ -54,6 +54,11 @@ export class PageCache {
     this.#gzip = new SegmentedGzip(clock);
   }
 
+  /** What was rendered is not as it would be now. */
+  clear(): void {
+    this.#entries.clear();
+  }
+
   get(snapshot: Snapshot, format: PageFormat): Promise<Page> {
     const { generation, up, service, ports, interfaces, connections } = snapshot;
     const parts = [service, ports, interfaces, connections].map((part) => (part ? 1 : 0));

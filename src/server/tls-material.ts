@@ -70,8 +70,7 @@ export function makeTls(config: TlsConfig, pems: Pems): TlsMaterial {
     secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
     requestCert: clientAuth !== 'NoClientCert',
     rejectUnauthorized: clientAuth === 'RequireAndVerifyClientCert',
-    // Express speaks HTTP/1.1 only.
-    ALPNProtocols: ['http/1.1'],
+    ALPNProtocols: config.http2 ? ['h2', 'http/1.1'] : ['http/1.1'],
   };
   try {
     createSecureContext(options);
@@ -87,7 +86,8 @@ export function makeTls(config: TlsConfig, pems: Pems): TlsMaterial {
   };
 }
 
-function certificatesOf(source: PemSource, { bytes }: FileContent): X509Certificate[] {
+/** All that stand there, at least one. @throws UsageError */
+export function certificatesOf(source: PemSource, { bytes }: FileContent): X509Certificate[] {
   try {
     const found = bytes.toString('latin1').match(CERTIFICATE) ?? [];
     if (found.length > 0) return found.map((pem) => new X509Certificate(pem));

@@ -59,6 +59,17 @@ export function opensslCiphers(names: readonly string[], oldest: keyof typeof TL
   return [...TLS13_SUITES, ...chosen, ...(chosen.length > 0 ? level : [])].join(':');
 }
 
+/**
+ * HTTP/2 is not spoken over what is older than TLS 1.2, and asks of the suites of that version for one of these.
+ * https://www.rfc-editor.org/rfc/rfc9113#section-9.2
+ */
+export function isFitForHttp2(names: readonly string[], oldest: keyof typeof TLS_VERSIONS): boolean {
+  const old = names.filter((name) => name in OLD_SUITES);
+  const isWhole =
+    old.length === 0 || old.some((name) => /^TLS_ECDHE_(?:RSA|ECDSA)_WITH_AES_128_GCM_SHA256$/.test(name));
+  return isWhole && (oldest === 'TLS12' || oldest === 'TLS13');
+}
+
 export function opensslCurves(names: readonly string[]): string {
   return names.length === 0 ? 'auto' : names.map((name) => CURVES[name]!).join(':');
 }

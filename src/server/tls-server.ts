@@ -1,5 +1,5 @@
 /**
- * An HTTPS server that asks anew for each connection what certificate to show and whom to let in. Nothing that a client
+ * An HTTPS server, for HTTP/1.1 and HTTP/2, that asks anew for each connection what certificate to show and whom to let in. Nothing that a client
  * does before it is let in reaches the log above `debug`.
  */
 import type { RequestListener, ServerOptions } from 'node:http';
@@ -9,28 +9,41 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Server as TlsServer, TLSSocket } from 'node:tls';
 import { createServer as createTlsServer } from 'node:tls';
+import type { Clock } from '../model/clock.ts';
 import type { Logger } from '../model/logger.ts';
 import type { ClientRules } from './client-certificates.ts';
 import { refusalOf, rememberClient } from './client-certificates.ts';
+import { createHttp2Engine } from './http2-server.ts';
+import { withoutFloods } from './pipelining.ts';
 import type { TlsMaterial } from './tls-material.ts';
 import type { TlsConfig } from './web-config-schema.ts';
 
 const HANDSHAKE_TIMEOUT_MS = 5_000;
+
+export interface SecureServer {
+  readonly server: Server;
+  /** Ends connections without a request, and the others once theirs are answered. */
+  closeIdle(): void;
+}
 
 /** `material` rejects if there is nothing to speak TLS with: the connection is closed then. */
 export function createSecureServer(
   options: ServerOptions,
   handler: RequestListener,
   material: () => Promise<TlsMaterial>,
-  logger: Logger,
-): Server {
-  const server = createHttpsServer(options, handler);
+  { logger, clock }: { readonly logger: Logger; readonly clock: Clock },
+): SecureServer {
+  const server = createHttpsServer(options, withoutFloods(handler));
+  const http2 = createHttp2Engine(handler, clock, logger);
   // TLS is spoken by engines that live as long as their certificate; this server takes over behind the handshake.
   server.removeAllListeners('connection');
   let current: { readonly material: TlsMaterial; readonly engine: TlsServer } | undefined;
   const engineFor = (wanted: TlsMaterial): TlsServer => {
     if (current?.material !== wanted) {
-      const engine = createEngine(wanted, logger, (socket) => server.emit('secureConnection', socket));
+      const engine = createEngine(wanted, logger, (socket) => {
+        if (socket.alpnProtocol === 'h2') http2.take(socket);
+        else server.emit('secureConnection', socket);
+      });
       current = { material: wanted, engine };
     }
     return current.engine;
@@ -44,7 +57,13 @@ export function createSecureServer(
       if (!raw.destroyed) engineFor(wanted).emit('connection', raw);
     }, giveUp);
   });
-  return server;
+  return {
+    server,
+    closeIdle: () => {
+      server.closeIdleConnections();
+      http2.close();
+    },
+  };
 }
 
 function createEngine(

@@ -12,7 +12,14 @@ import { bcryptCost } from './bcrypt-hash.ts';
 import { parseGoDurationMs } from './go-duration.ts';
 import type { StrictYaml } from './strict-yaml.ts';
 import { parseStrictYaml } from './strict-yaml.ts';
-import { CIPHER_SUITES, CURVES, opensslCiphers, opensslCurves, TLS_VERSIONS } from './tls-names.ts';
+import {
+  CIPHER_SUITES,
+  CURVES,
+  isFitForHttp2,
+  opensslCiphers,
+  opensslCurves,
+  TLS_VERSIONS,
+} from './tls-names.ts';
 import type { FileContent } from './watched-file.ts';
 
 /** Where a certificate, key or CA is: in a file, or in the web configuration itself. */
@@ -46,6 +53,8 @@ export interface TlsConfig {
   readonly ciphers: string;
   readonly curves: string;
   readonly serverCiphersFirst: boolean;
+  /** Offered to clients beside HTTP/1.1. */
+  readonly http2: boolean;
 }
 
 export interface RateLimit {
@@ -220,7 +229,7 @@ export function parseWebConfig(content: FileContent, path: string): WebConfig {
     throw new UsageError(`${yaml.atKey(['rate_limit'])}: rate_limit: ${rule}`);
   }
   return {
-    tls: tls ? tlsConfig(tls, { yaml, content, path }) : null,
+    tls: tls ? tlsConfig(tls, http?.http2 ?? true, { yaml, content, path }) : null,
     headers: new Map(
       Object.entries(http?.headers ?? {}).flatMap(([name, value]) =>
         value === undefined ? [] : [[name, value] as const],
@@ -251,7 +260,7 @@ interface Source {
 type TlsSection = z.infer<typeof tlsSection>;
 
 /** The rules of the toolkit for what goes together, and some where it would do something else than what was meant. */
-function tlsConfig(section: TlsSection, source: Source): TlsConfig {
+function tlsConfig(section: TlsSection, http2: boolean, source: Source): TlsConfig {
   const refuse = (key: keyof TlsSection | null, message: string): UsageError => {
     const place = source.yaml.atKey(['tls_server_config', ...(key === null ? [] : [key])]);
     return new UsageError(`${place}: ${key ?? 'tls_server_config'}: ${message}`);
@@ -314,6 +323,7 @@ function tlsConfig(section: TlsSection, source: Source): TlsConfig {
     ciphers: opensslCiphers(section.cipher_suites, oldest),
     curves: opensslCurves(section.curve_preferences),
     serverCiphersFirst: section.prefer_server_cipher_suites,
+    http2: http2 && isFitForHttp2(section.cipher_suites, oldest),
   };
 }
 

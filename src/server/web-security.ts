@@ -2,19 +2,13 @@
  * What `--web.config.file` makes of the listeners: TLS, client certificates, basic authentication, headers and the rate
  * limit. The file is looked at again for every connection and request; while it cannot be used, all are refused.
  */
-import type {
-  IncomingMessage,
-  RequestListener,
-  Server as HttpServer,
-  ServerOptions,
-  ServerResponse,
-} from 'node:http';
+import type { IncomingMessage, RequestListener, Server, ServerOptions, ServerResponse } from 'node:http';
 import { createServer as createHttpServer, STATUS_CODES } from 'node:http';
-import type { Server as HttpsServer } from 'node:https';
 import type { RequestHandler } from 'express';
 import type { Clock } from '../model/clock.ts';
 import type { Logger } from '../model/logger.ts';
 import { loadVerify, parseBasicCredentials, PasswordChecker } from './password-checker.ts';
+import { withoutFloods } from './pipelining.ts';
 import { createSecureServer, isOutdated } from './tls-server.ts';
 import { TokenBucket } from './token-bucket.ts';
 import type { WebConfig } from './web-config-schema.ts';
@@ -25,7 +19,11 @@ export interface WebSecurityParts {
   readonly clock: Clock;
 }
 
-export type WebServer = HttpServer | HttpsServer;
+export interface WebServer {
+  readonly server: Server;
+  /** Ends connections without a request. */
+  closeIdle(): void;
+}
 
 export interface WebSecurity {
   /** True if the listeners speak TLS; does not change while the program runs. */
@@ -71,8 +69,8 @@ class FileWebSecurity implements WebSecurity {
     const guarded: RequestListener = (request, response) => {
       void this.#guard(request, response, handler);
     };
-    if (!this.tls) return createHttpServer(options, guarded);
-    return createSecureServer(options, guarded, () => this.#source.tls(), this.#parts.logger);
+    if (this.tls) return createSecureServer(options, guarded, () => this.#source.tls(), this.#parts);
+    return createPlainServer(options, guarded);
   }
 
   readonly headers: RequestHandler = async (request, response, next) => {
@@ -161,6 +159,11 @@ class FileWebSecurity implements WebSecurity {
     }
     return rateLimit === null ? 0 : this.#bucket.tokens.take();
   }
+}
+
+export function createPlainServer(options: ServerOptions, handler: RequestListener): WebServer {
+  const server = createHttpServer(options, withoutFloods(handler));
+  return { server, closeIdle: () => server.closeIdleConnections() };
 }
 
 function refuse(response: ServerResponse, status: number): void {

@@ -27,13 +27,13 @@ function refusal(...argv: string[]): string {
 }
 
 const SCENARIO_EXPECTED =
-  'expected one of small, office, large, flapping, storm, or large:N for N connections (1 to 200000)';
+  'expected one of small, office, large, flapping, storm, crowded, fast, or large:N for N connections (1 to 200000)';
 const NAMES = COMMANDS.map(({ name }) => name);
 
 const DEFAULTS: Options = {
   configFile: null,
   rras: { server: null, simulate: null, replay: null },
-  native: { isolation: 'process' },
+  native: { isolation: 'process', maxProcesses: 32 },
   record: { durationMs: 60_000 },
   collector: {
     sources: ['server', 'connections', 'ports', 'interfaces'],
@@ -53,8 +53,11 @@ const DEFAULTS: Options = {
     openMetricsCreated: false,
     configFile: null,
     enableAdminApi: false,
+    enableLifecycle: false,
+    externalUrl: null,
   },
-  log: { level: 'info', format: 'logfmt' },
+  log: { level: 'info', format: 'logfmt', file: null },
+  servers: [],
   otlp: { enabled: true, connections: false },
   admin: {
     tokens: [],
@@ -75,7 +78,7 @@ const DEFAULTS: Options = {
       attemptTimeoutMs: 60_000,
       dryRun: false,
     },
-    hooks: { allowActions: ['reconnect'], rules: [], grafana: undefined },
+    hooks: { allowActions: ['reconnect'], rules: [], serverLabel: 'instance', grafana: undefined },
   },
 };
 
@@ -93,7 +96,7 @@ describe('without flags', () => {
 });
 
 describe('a flag', () => {
-  type Section = Exclude<keyof Options, 'configFile' | 'admin'>;
+  type Section = Exclude<keyof Options, 'configFile' | 'admin' | 'servers'>;
   test.each<[string[], Section, object]>([
     [['--web.listen-address=127.0.0.1:1'], 'web', { listenAddresses: [{ host: '127.0.0.1', port: 1 }] }],
     [['--web.listen-address', '[::1]:1'], 'web', { listenAddresses: [{ host: '::1', port: 1 }] }],
@@ -204,6 +207,14 @@ describe('a flag', () => {
     [
       ['--web.telemetry-path=metrics'],
       '--web.telemetry-path=metrics: expected a path such as /metrics that is not one of the exporter itself (/, /-/, /api/, /probe, /sd)',
+    ],
+    [
+      ['--web.external-url=https://anna:secret@vpn-metrics.example.net'],
+      '--web.external-url=...: expected a URL such as https://vpn-metrics.example.net',
+    ],
+    [
+      ['--log.output=eventlog'],
+      '--log.output=eventlog: expected stderr or file:PATH (the Windows event log is not supported yet: write file:PATH, and let the log collector read the file)',
     ],
     [['--rras.server='], '--rras.server="": expected a host name or an IP address'],
     [['--rras.server=\\\\vpn1'], '--rras.server="\\\\\\\\vpn1": expected a host name or an IP address'],

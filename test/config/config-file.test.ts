@@ -121,7 +121,7 @@ describe('a good configuration file', () => {
   test('sets every option that has a key', () => {
     expect(load('all-options.good.yml')).toMatchObject({
       rras: { server: 'vpn1.example.net', simulate: null, replay: null },
-      native: { isolation: 'none' },
+      native: { isolation: 'none', maxProcesses: 8 },
       collector: {
         sources: ['server', 'connections', 'interfaces'],
         timeoutMs: 5000,
@@ -143,8 +143,10 @@ describe('a good configuration file', () => {
         openMetricsCreated: true,
         exporterMetrics: false,
         enableAdminApi: true,
+        enableLifecycle: true,
+        externalUrl: 'https://vpn-metrics.example.net/rras',
       },
-      log: { level: 'debug', format: 'json' },
+      log: { level: 'debug', format: 'json', file: folder.path('logs/rras-exporter.log') },
     });
     const text = readFileSync(folder.path('all-options.good.yml'), 'utf8');
     const origins = ['rras.simulate', 'rras.replay'];
@@ -152,6 +154,15 @@ describe('a good configuration file', () => {
       if (configKey === null || origins.includes(configKey)) continue;
       expect(text).toContain(`${configKey.split('.').at(-1)}:`);
     }
+  });
+
+  test('names the servers that are read beside the first', () => {
+    expect(load('servers.good.yml').servers).toEqual([
+      { name: 'vpn1', rras: { server: 'vpn1.example.net', simulate: null, replay: null } },
+      { name: 'vpn2.example.net', rras: { server: '2001:db8::2', simulate: null, replay: null } },
+      { name: 'lab_1', rras: { server: null, simulate: 'large:500', replay: null } },
+      { name: 'last-week', rras: { server: null, simulate: null, replay: folder.path('records/vpn1.rec') } },
+    ]);
   });
 
   test('says who may act, within which bounds, and what alerts trigger', () => {
@@ -203,6 +214,7 @@ describe('a good configuration file', () => {
       },
       hooks: {
         allowActions: ['reconnect', 'hang_up'],
+        serverLabel: 'rras_server',
         rules: [
           {
             name: 'redial',

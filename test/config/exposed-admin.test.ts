@@ -22,6 +22,7 @@ function options(admin: Partial<FileSettings['admin']>, ...flags: string[]): Opt
     values: new Map(),
     admin: { ...nothing, ...admin },
     otlp: { enabled: true, connections: false },
+    servers: [],
     locate: () => 'a.yml:1:1',
   };
   return toOptions(readCommandLine(flags).given, HERE, file);

@@ -14,23 +14,25 @@ const dashboards = readDashboards();
 const RATE_SECONDS = 15;
 const ALL = SERVERS.join('|');
 
+/** One connection of which a store fed by OTLP still has what was: two infos, which differ in the interface. */
+const TWICE = '00000000000000aa';
+
 /**
- * What only a server in trouble has: the API keeps its promises, and no call fails. Panels show a 0 in its place, and
- * what the test makes up.
+ * What only a server in trouble has: the API keeps its promises, no call fails, and few lines make errors. Panels show a
+ * 0 in its place, and what the test makes up.
  */
 const TROUBLE = {
+  rras_connection_errors_total: `connection="${TWICE}",kind="crc"`,
   rras_exporter_enumeration_anomalies_total: 'source="connections",reason="cycle"',
   rras_exporter_native_failures_total: 'function="MprAdminConnectionEnumEx",code="5"',
 } as const;
-
-/** One connection of which a store fed by OTLP still has what was: two infos, which differ in the interface. */
-const TWICE = '00000000000000aa';
 
 function madeUpPage(): string {
   const count = Math.floor(performance.now() / 1000);
   const series = Object.entries(TROUBLE).map(([name, labels]): [string, string] => [name, labels]);
   for (const direction of ['received', 'transmitted']) {
-    series.push([`rras_connection_${direction}_bytes_total`, `connection="${TWICE}"`]);
+    for (const what of ['bytes', 'frames'])
+      series.push([`rras_connection_${direction}_${what}_total`, `connection="${TWICE}"`]);
   }
   const gauges = [
     ...['old', 'new'].map(
@@ -162,6 +164,35 @@ requireTool('prometheus')('dashboards on a real Prometheus', (path) => {
       const found = await ask(lab!.prometheus.url, expr, 'instant', { ...asked, instance: STUB });
       expect(found.map(({ labels }) => labels['connection'])).toEqual([TWICE]);
     }
+  });
+
+  test('what was asked and decided once is seen, and what was not takes no room', async () => {
+    const rowsOf = async (panel: string, ...labels: readonly string[]): Promise<string[]> => {
+      const [target] = dashboards.flatMap(panelsOf).find(({ title }) => title === panel)!.targets!;
+      const found = await ask(lab!.prometheus.url, target!.expr, 'instant', asked);
+      return found.map(({ labels: all }) => labels.map((label) => all[label] ?? '').join('/'));
+    };
+    const decided = await rowsOf('Decisions by rule', 'rule', 'decision');
+    // Of three alerts: on nothing that a rule is for, on a link, on what the caller may not act on.
+    expect(decided).toContain('/no_rule');
+    expect(decided).toContain('redial/forbidden');
+    expect(decided).toHaveLength(3);
+    const requests = await rowsOf('Requests by route', 'route', 'decision');
+    expect(requests.filter((row) => !row.startsWith('reconnect/')).sort()).toEqual([
+      'alertmanager/execute',
+      'pause/execute',
+      'resume/execute',
+    ]);
+    expect(requests).toHaveLength(4);
+  });
+
+  test.each([
+    ['Users that match', 1],
+    ['Several connections at once', 1],
+  ])('%s counts a connection that a store knows by two infos once', async (panel, count) => {
+    const [target] = dashboards.flatMap(panelsOf).find(({ title }) => title === panel)!.targets!;
+    const found = await ask(lab!.prometheus.url, target!.expr, 'instant', { ...asked, instance: STUB });
+    expect(values(found)).toEqual([count]);
   });
 
   test('the filter of users takes a part of a name as it is, whatever its letters mean elsewhere', async () => {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { parse } from 'yaml';
+import type { RuleFile } from '../../tools/mixin.ts';
 import { DASHBOARDS } from '../../tools/mixin.ts';
 import { requireTool } from '../tools/require-tool.ts';
 import { ALERTS, PROJECT, RECORDINGS } from './rule-files.ts';
@@ -27,6 +28,29 @@ requireTool('promtool')('Prometheus', (promtool) => {
     expect({ status, stdout }).toMatchObject({ status: 0 });
     expect(stdout).toContain(`SUCCESS: ${ALERTS.length} rules found`);
     expect(stdout).toContain(`SUCCESS: ${RECORDINGS.length} rules found`);
+  });
+});
+
+/** Where the guide's examples have the pages of the alerts. */
+const RUNBOOK = 'https://wiki.example.net/rras/docs/runbooks';
+
+/** The link of each alert of a rule file. */
+const runbooksIn = (text: string): [string, string | undefined][] =>
+  (parse(text) as RuleFile).groups.flatMap(({ rules }) =>
+    rules.map(({ alert, annotations }): [string, string | undefined] => [
+      alert!,
+      annotations?.['runbook_url'],
+    ]),
+  );
+
+requireTool('sed')('sed', (sed) => {
+  test('gives links to runbooks that work, as the guide has it', () => {
+    const [, script] = /^sed -i '(.*)' \/etc\/prometheus\/alerts\.yml$/m.exec(GUIDE)!;
+    const { status, stdout } = spawnSync(sed, [script!, join(DASHBOARDS, 'alerts.yml')], {
+      encoding: 'utf8',
+    });
+    expect(status).toBe(0);
+    expect(runbooksIn(stdout)).toEqual(ALERTS.map(({ alert }) => [alert, `${RUNBOOK}/${alert!}.md`]));
   });
 });
 
@@ -59,9 +83,25 @@ test('Grafana gets a data source, and the dashboards from where the guide puts t
   expect(dashboards.filter((name) => !name.startsWith('rras-'))).toEqual([]);
 });
 
+/** The first jsonnet of the guide after this text, as it is written in the project itself. */
+const jsonnetOf = (after: string): string =>
+  /```jsonnet\n([^]*?)```/
+    .exec(GUIDE.slice(GUIDE.indexOf(after)))![1]!
+    .replace('rras-exporter/dashboards/', '');
+
 requireTool('jsonnet')('jsonnet', (jsonnet) => {
+  test('gives links to runbooks that work, as the guide shows it', () => {
+    const { status, stdout } = spawnSync(
+      jsonnet,
+      ['--jpath', DASHBOARDS, '--exec', `(${jsonnetOf('**2. Prometheus.**')}).prometheusAlerts`],
+      { encoding: 'utf8' },
+    );
+    expect(status).toBe(0);
+    expect(runbooksIn(stdout)).toEqual(ALERTS.map(({ alert }) => [alert, `${RUNBOOK}/${alert!}.md`]));
+  });
+
   test('renders the mixin as the guide shows it', () => {
-    const code = /```jsonnet\n([^]*?)```/.exec(GUIDE)![1]!.replace('rras-exporter/dashboards/', '');
+    const code = jsonnetOf('## The mixin');
     const { status, stdout, stderr } = spawnSync(jsonnet, ['--jpath', DASHBOARDS, '--exec', code], {
       encoding: 'utf8',
     });

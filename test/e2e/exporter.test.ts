@@ -64,6 +64,34 @@ describe('the program', () => {
     }
   });
 
+  test('H7 lets a scrape finish that is under way when SIGTERM comes, and ends with 0 within 5 s', async () => {
+    const program = await Program.serve('--rras.simulate=small', '--collector.min-interval=0s');
+    const before = await program.scrape();
+    const host = program.nativeHost();
+    process.kill(host, 'SIGSTOP');
+    // Does not wait for the poll that it starts; the next one joins that poll.
+    await program.scrape({ headers: { 'X-Prometheus-Scrape-Timeout-Seconds': '0.02' } });
+    let isAnswered = false;
+    const scrape = program.scrape().finally(() => (isAnswered = true));
+    await program.get('/-/healthy');
+    const ending = program.end();
+    await until('it takes no more', () =>
+      program.get('/-/healthy').then(
+        () => false,
+        () => true,
+      ),
+    );
+    expect(isAnswered).toBe(false);
+    process.kill(host, 'SIGCONT');
+    const page = await scrape;
+    expect(page.value('rras_up')).toBe(1);
+    expect(page.value(TIMESTAMP)!).toBeGreaterThan(before.value(TIMESTAMP)!);
+    const { code, ms } = await ending;
+    expect(code).toBe(0);
+    expect(ms).toBeLessThan(5000);
+    await until('the child is gone', () => !isAlive(host), 500);
+  });
+
   test('H7 is not kept from ending by a client that holds its connection', async () => {
     const program = await Program.serve('--rras.simulate=small');
     const { port } = new URL(program.url);

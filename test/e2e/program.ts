@@ -44,7 +44,10 @@ export async function buildIfStale(): Promise<void> {
 function isStale(): boolean {
   const builtAt = statSync(MAIN, { throwIfNoEntry: false })?.mtimeMs;
   if (builtAt === undefined) return true;
-  const sources = [...globSync('src/**/*.ts', { cwd: PROJECT }), 'tsconfig.json', 'tsconfig.build.json'];
+  const sources = [
+    ...globSync('src/**/*.ts', { cwd: PROJECT }),
+    ...globSync('tsconfig*.json', { cwd: PROJECT }),
+  ];
   return sources.some((file) => statSync(join(PROJECT, file)).mtimeMs > builtAt);
 }
 

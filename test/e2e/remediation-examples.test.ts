@@ -110,6 +110,7 @@ requireTool('promtool')('Prometheus', (promtool) => {
       ['without the service', { state: 'U', running: '0x120' }, '5m', []],
       ['for 20 minutes and more', { state: 'OOU' }, '22m', [DOWN, 'RrasLinkStaysDown']],
       ['whose breaker is open', { state: 'U', breaker: 1 }, '5m', [DOWN, 'RrasPersonNeeded']],
+      ['whose breaker stays open: one call', { state: 'U', breaker: 1 }, '22m', [DOWN, 'RrasPersonNeeded']],
     ])('%s', (title, link, at, alerts) => {
       const file = `${title.replaceAll(' ', '-')}.yml`;
       const exp_samples = alerts.map((alert) => ({

@@ -78,15 +78,21 @@ function parse(page: string): Map<string, number> {
   return samples;
 }
 
-/** A child process that is none: a host of its own, which is abandoned when it is killed. */
+/**
+ * A child process that is none: a host of its own. Killed in the middle of a call, it is abandoned; what an idle one has open is
+ * closed, as the system does for a process that ends.
+ */
 function processDouble(host: Host): HostProcess {
   let alive = true;
+  let asked = 0;
   let listener: (message: unknown) => void = () => undefined;
   return {
     send: (request) => {
       if (!('source' in request)) throw new Error('only reads are swept');
       const { id, source } = request;
+      asked += 1;
       void host.read(source).then((outcome) => {
+        asked -= 1;
         if (alive) for (const message of toMessages(id, outcome)) listener(message);
       });
     },
@@ -96,6 +102,7 @@ function processDouble(host: Host): HostProcess {
     onExit: () => undefined,
     kill: () => {
       alive = false;
+      if (asked === 0) void host.close().catch(() => undefined);
     },
   };
 }

@@ -1,7 +1,9 @@
 /** The exporter's own metrics: what reports make of them, and that none of them can cost the page. */
 import { spawnSync } from 'node:child_process';
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import type { AdminMetrics } from '../../src/metrics/admin-metrics.ts';
 import { SelfMetrics } from '../../src/metrics/self.ts';
+import { ACTIONS, DECISIONS } from '../../src/model/admin.ts';
 import type { NativeCall, ReadReport } from '../../src/model/frames.ts';
 import { ANOMALIES } from '../../src/model/words.ts';
 import { requireTool } from '../tools/require-tool.ts';
@@ -121,6 +123,105 @@ describe('a report of a read', () => {
 
   test('may hold every anomaly that the contract knows, and the program knows no other', () => {
     expect([...ANOMALIES]).toEqual(VOCABULARY['rras_exporter_enumeration_anomalies_total reason']);
+  });
+});
+
+describe('what is enumerated', () => {
+  const name = 'rras_exporter_enumeration_anomalies_total';
+
+  test('has a 0 for each anomaly and for pages before the first, of the sources that are enabled only', async () => {
+    const self = create();
+    expect(valuesOf(await readBack(self), name)).toEqual({});
+    self.startSources(['connections', 'ports']);
+    const families = await readBack(self);
+    expect(valuesOf(families, name)).toEqual(
+      Object.fromEntries(
+        ['connections', 'ports'].flatMap((source) => ANOMALIES.map((reason) => [`${source}/${reason}`, 0])),
+      ),
+    );
+    expect(valuesOf(families, 'rras_exporter_enumeration_pages_total')).toEqual({ connections: 0, ports: 0 });
+  });
+
+  test('keeps what was counted when the sources are named again', async () => {
+    const self = create();
+    self.startSources(['ports']);
+    self.countRead('ports', report([], { pages: 2, anomalies: { cycle: 1 } }));
+    self.startSources(['ports', 'interfaces']);
+    const families = await readBack(self);
+    expect(valuesOf(families, name)).toMatchObject({ 'ports/cycle': 1, 'interfaces/cycle': 0 });
+    expect(valuesOf(families, 'rras_exporter_enumeration_pages_total')).toEqual({ ports: 2, interfaces: 0 });
+  });
+});
+
+describe('metrics of the guarded actions', () => {
+  const DECIDED = 'rras_remediation_decisions_total';
+  const ASKED = 'rras_admin_requests_total';
+  const startAdmin = (self: SelfMetrics): AdminMetrics =>
+    self.admin({ paused: () => false, breakers: () => [] });
+
+  test('are not there without the admin API', async () => {
+    const names = (await readBack(create())).map(({ name }) => name);
+    expect(names.filter((name) => /^rras_(?:admin|remediation)_/.test(name))).toEqual([]);
+  });
+
+  test('have a 0 for each decision of a rule before the first, and for what is decided without a rule', async () => {
+    const self = create();
+    startAdmin(self).startRules(['redial', 'other']);
+    const decided = valuesOf(await readBack(self), DECIDED);
+    const ofRule = DECISIONS.filter((each) => each !== 'no_rule' && each !== 'unauthenticated');
+    expect(Object.keys(decided).sort()).toEqual(
+      [
+        '/invalid',
+        '/no_rule',
+        ...['redial', 'other'].flatMap((rule) => ofRule.map((each) => `${rule}/${each}`)),
+      ].sort(),
+    );
+    expect(new Set(Object.values(decided))).toEqual(new Set([0]));
+  });
+
+  test('keep what rules have decided when rules are named again, those that are gone included', async () => {
+    const self = create();
+    const admin = startAdmin(self);
+    admin.startRules(['redial', 'old']);
+    admin.countAlert('redial', 'execute');
+    admin.countAlert('old', 'rate');
+    admin.startRules(['redial', 'new']);
+    expect(valuesOf(await readBack(self), DECIDED)).toMatchObject({
+      'redial/execute': 1,
+      'old/rate': 1,
+      'new/execute': 0,
+    });
+  });
+
+  test('have a 0 for what each route may answer, in no more than 150 series', async () => {
+    const self = create();
+    startAdmin(self);
+    const asked = valuesOf(await readBack(self), ASKED);
+    expect(asked).toMatchObject({
+      'reconnect/already_connected': 0,
+      'hang_up/min_healthy': 0,
+      'reset/audit': 0,
+      'pause/unauthenticated': 0,
+      'actions/gone': 0,
+      'grafana/forbidden': 0,
+    });
+    expect(Object.keys(asked).length).toBeLessThanOrEqual(150);
+    const routes = [...ACTIONS, 'reset', 'pause', 'resume', 'actions', 'alertmanager', 'grafana'];
+    expect(new Set(Object.keys(asked).map((key) => key.split('/')[0]))).toEqual(new Set(routes));
+  });
+
+  test('have a 0 for each action, its failures and its durations', async () => {
+    const self = create();
+    startAdmin(self);
+    const families = await readBack(self);
+    const zeros = Object.fromEntries(ACTIONS.map((action) => [action, 0]));
+    expect(valuesOf(families, 'rras_admin_actions_total')).toEqual(zeros);
+    expect(valuesOf(families, 'rras_admin_action_failures_total')).toEqual(zeros);
+    const { samples } = familyOf(families, 'rras_admin_action_duration_seconds');
+    const counts = samples.filter(({ name }) => name.endsWith('_count'));
+    expect(counts.map(({ labels, value }) => [labels['action'], value])).toEqual(
+      ACTIONS.map((action) => [action, 0]),
+    );
   });
 });
 

@@ -112,7 +112,10 @@ describe('a host on a recording', () => {
   test('reads level 4 however old the recording is, at once and long after its end', async () => {
     const { path } = await recordSimulator({ polls: 1 });
     const clock = later();
-    const config = await hostConfig({ replay: path, simulate: null, server: null }, 'linux');
+    const config = await hostConfig({ replay: path, simulate: null, server: null }, 'linux', {
+      wallSeconds: 0,
+      name: null,
+    });
     const hostClock = await clockOf(config, clock);
     const api = await openApi(config, hostClock);
     const host = new Host({ api, enumerate, clock: hostClock, server: config.server });

@@ -14,6 +14,8 @@ describe.each([
   'CHANGELOG.md',
   'docs/architecture.md',
   'docs/dashboards-and-alerts.md',
+  'docs/doctor.md',
+  'docs/landing-page.md',
   'docs/opentelemetry.md',
   'docs/performance.md',
   'docs/recording.md',

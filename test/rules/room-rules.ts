@@ -5,19 +5,24 @@
 import type { IForbiddenRuleType } from 'dependency-cruiser';
 import type { Linter } from 'eslint';
 
-/** One per process, and the only files that wire rooms together. */
+/** One per command and its parts, and the only files that wire rooms together. */
 export const ROOTS = [
   'src/main.ts',
   'src/serve.ts',
+  'src/fleet.ts',
+  'src/guarded-actions.ts',
+  'src/monitored-server.ts',
   'src/native-host.ts',
   'src/audit.ts',
   'src/check-config.ts',
+  'src/doctor.ts',
   'src/pseudonym.ts',
   'src/record.ts',
   'src/token.ts',
 ] as const;
 
-const ROOT_PATH = '^src/(main|serve|native-host|audit|check-config|pseudonym|record|token)\\.ts$';
+const ROOT_PATH =
+  '^src/(main|serve|fleet|guarded-actions|monitored-server|native-host|audit|check-config|doctor|pseudonym|record|token)\\.ts$';
 
 /** Matches the package wherever it is installed, and its bare name where it is not. */
 function npmPackage(name: string): string {
@@ -80,9 +85,13 @@ export const IMPORT_RULES: readonly IForbiddenRuleType[] = [
   { name: 'no-circles', severity: 'error', from: {}, to: { circular: true } },
 ];
 
-/** Rooms get a Clock, a Logger and settings handed in; these hold outside runtime/ and the roots. */
+/**
+ * Rooms get a Clock, a Logger and settings handed in; these hold outside runtime/ and the roots. The landing page's script
+ * runs in a browser, where nobody hands in anything.
+ */
 export function needsRuntime(file: string): boolean {
-  return !file.startsWith('src/runtime/') && !ROOTS.some((root) => root === file);
+  const isElsewhere = file.startsWith('src/runtime/') || file.startsWith('src/server/page/browser/');
+  return !isElsewhere && !ROOTS.some((root) => root === file);
 }
 
 const HANDED_IN = 'take the Clock, Logger, settings or AbortSignal that the composition root hands in';

@@ -274,6 +274,8 @@ describe('the rule of runtime/ bites', () => {
 
   test('everywhere but in runtime/ and the roots', () => {
     expect(['src/runtime/clock.ts', ...ROOTS].filter(needsRuntime)).toEqual([]);
+    expect(needsRuntime('src/server/page/browser/main.ts')).toBe(false);
     expect(['src/server/app.ts', 'src/model/clock.ts', 'src/native/host.ts'].every(needsRuntime)).toBe(true);
+    expect(needsRuntime('src/server/page/script.ts')).toBe(true);
   });
 });

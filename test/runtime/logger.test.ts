@@ -12,7 +12,7 @@ const clock: Clock = {
 
 function setUp(options: Partial<LoggerOptions> = {}) {
   const lines: string[] = [];
-  const logger = createLogger({ level: 'debug', format: 'logfmt', ...options }, clock, {
+  const logger = createLogger({ level: 'debug', format: 'logfmt', file: null, ...options }, clock, {
     write: (line) => void lines.push(line),
   });
   return { lines, logger };

@@ -124,6 +124,7 @@ interface Parts {
   readonly disk: FakeDisk;
   readonly log: LogLine[];
   readonly self: SelfMetrics;
+  readonly decisionSeries: readonly string[];
   readonly service: AdminService;
   readonly listener: Listener;
   readonly document: ApiDocument;
@@ -138,6 +139,7 @@ export class AdminSite {
   readonly document: ApiDocument;
   readonly listener: Listener;
   readonly #self: SelfMetrics;
+  readonly #decisionSeries: readonly string[];
   readonly #folder: WebConfigFolder | undefined;
   /** All that was said to clients. */
   readonly #said: string[] = [];
@@ -150,6 +152,7 @@ export class AdminSite {
     this.document = parts.document;
     this.listener = parts.listener;
     this.#self = parts.self;
+    this.#decisionSeries = parts.decisionSeries;
     this.#folder = parts.folder;
   }
 
@@ -175,22 +178,24 @@ export class AdminSite {
     const metrics = self.admin({ paused: () => service.paused.paused, breakers: () => [] });
     const tokens = CALLERS.map((grant) => ({ ...grant, sha256: sha256Of(tokenOf(grant.name)) }));
     const { hooks, ...config } = options.config ?? {};
-    const service: AdminService = await openAdminService({
-      config: configOf({
-        tokens,
-        ...config,
-        hooks: {
-          allowActions: ACTIONS,
-          grafana: {
-            secret: Buffer.from(GRAFANA_SECRET),
-            signatureHeader: 'X-Grafana-Alerting-Signature',
-            timestampHeader: 'X-Grafana-Alerting-Timestamp',
-            maxAgeMs: 300_000,
-            interfaces: ['*'],
-          },
-          ...hooks,
+    const adminConfig = configOf({
+      tokens,
+      ...config,
+      hooks: {
+        allowActions: ACTIONS,
+        grafana: {
+          secret: Buffer.from(GRAFANA_SECRET),
+          signatureHeader: 'X-Grafana-Alerting-Signature',
+          timestampHeader: 'X-Grafana-Alerting-Timestamp',
+          maxAgeMs: 300_000,
+          interfaces: ['*'],
         },
-      }),
+        ...hooks,
+      },
+    });
+    metrics.startRules(adminConfig.hooks.rules.map(({ name }) => name));
+    const service: AdminService = await openAdminService({
+      config: adminConfig,
       folder: FOLDER,
       actor: world.actor,
       snapshot: () => world.snapshot(),
@@ -239,7 +244,15 @@ export class AdminSite {
       api: {
         status: () => {
           const { service: state, ...rest } = statusObject(view());
-          return { version: '1.2.3', simulated: true, service: state ?? null, ...rest };
+          const history = { stepSeconds: 60, points: [] };
+          return {
+            version: '1.2.3',
+            simulated: true,
+            replayed: false,
+            service: state ?? null,
+            ...rest,
+            history,
+          };
         },
         connections: () => connectionObjects(view()),
         interfaces: () => interfaceObjects(view(), nameOfCode),
@@ -267,6 +280,7 @@ export class AdminSite {
       disk,
       log,
       self,
+      decisionSeries: await decisionSeries(self),
       service,
       listener,
       document: new ApiDocument(JSON.parse(JSON.stringify(openApi))),
@@ -428,15 +442,29 @@ export class AdminSite {
 
   /** What the routes were counted as, by route and decision. */
   async counts(): Promise<Readonly<Record<string, number>>> {
-    return (await this.metrics()).values('rras_admin_requests_total') ?? {};
+    const counts = (await this.metrics()).values('rras_admin_requests_total') ?? {};
+    return Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
   }
 
+  /** Rejects if a counter had a first event that nobody could see: its series was not there before. */
   async close(): Promise<void> {
     this.listener.force();
     await this.listener.close(AbortSignal.abort());
     await this.service.close();
     this.#folder?.remove();
+    const late = (await decisionSeries(this.#self)).filter(
+      (series) => !this.#decisionSeries.includes(series),
+    );
+    if (late.length > 0) throw new Error(`not there from the start: ${late.join(', ')}`);
   }
+}
+
+/** What is counted by decision, as the page has it. */
+async function decisionSeries(self: SelfMetrics): Promise<readonly string[]> {
+  const text = await self.text();
+  return [...text.matchAll(/^(?:rras_admin_requests|rras_remediation_decisions)_total\{.*?\}/gm)].map(
+    ([series]) => series,
+  );
 }
 
 /** What stands behind the routes, but for some of its methods. */

@@ -111,3 +111,27 @@ test('H2 readers that do not read are cut off, and make room for others', async 
   await Promise.all(closed);
   await expect.poll(statusOf, { timeout: 5000 }).toBe(200);
 });
+
+test('H2 readers of the API that do not read are cut off as well', async () => {
+  const many = Array.from({ length: 10_000 }, (_, i) => ({ connection: String(i), user: 'x'.repeat(4096) }));
+  app = await startApp({
+    maxRequests: 2,
+    api: { ...api, connections: () => many as unknown as ApiConnection[] },
+  });
+  const { connect } = await import('node:net');
+  const { port } = new URL(app.url);
+  const silent = [1, 2].map(() => {
+    const socket = connect(Number(port), '127.0.0.1');
+    socket.pause();
+    socket.on('error', () => undefined);
+    socket.write('GET /api/v1/connections?limit=10000 HTTP/1.1\r\nHost: x\r\n\r\n');
+    return socket;
+  });
+  const closed = silent.map((socket) => new Promise((resolve) => socket.once('close', resolve)));
+  const statusOf = async (): Promise<number> => (await app!.get('/metrics', { method: 'HEAD' })).status;
+  await expect.poll(statusOf, { timeout: 5000 }).toBe(503);
+  await app.clock.advance(10_000);
+  for (const socket of silent) socket.resume();
+  await Promise.all(closed);
+  await expect.poll(statusOf, { timeout: 5000 }).toBe(200);
+});

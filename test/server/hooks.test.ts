@@ -1,13 +1,21 @@
 /** The hooks over real sockets: what Alertmanager and Grafana send, and how it is answered. */
 import { createHmac } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { connect } from 'node:net';
+import express from 'express';
 import { afterEach, describe, expect, test } from 'vitest';
 import { RIGHTS } from '../../src/model/admin.ts';
+import type { AdminBackend } from '../../src/server/admin.ts';
+import { addAdmin } from '../../src/server/admin.ts';
 import { alertOn, RULE } from '../admin/exporter-life.ts';
+import { FakeClock, settle } from '../doubles/fake-clock.ts';
 import { ALERTMANAGER, asGoWrites, GRAFANA, manyAlerts } from '../fixtures/hooks/payloads.ts';
 import { bare, notificationOf, REASON, requestOf, touched, UNTOUCHED } from './admin-routes.ts';
 import type { AdminAnswer, AdminSite, AdminSiteOptions, Asked } from './admin-site.ts';
 import { AdminSites, GRAFANA_SECRET, onlyRight, replacing, tokenOf } from './admin-site.ts';
+import { fetchPlain } from './http-client.ts';
 
 const sites = new AdminSites();
 const open = (options?: AdminSiteOptions): Promise<AdminSite> => sites.open(options);
@@ -419,5 +427,57 @@ describe('Grafana', () => {
       for (const socket of silent) socket.destroy();
     }
     await expect.poll(async () => (await send(site, sign(site, BODY))).status, { timeout: 5000 }).toBe(200);
+  });
+
+  test('H2 clients that went away before their turn came take no place', async () => {
+    const turn = Promise.withResolvers<AdminBackend>();
+    let asked = 0;
+    const app = express();
+    app.use((_request, _response, next) => {
+      asked += 1;
+      next();
+    });
+    addAdmin(app, {
+      backend: turn.promise,
+      clock: new FakeClock(),
+      parseJson: (bytes) => JSON.parse(bytes.toString()) as unknown,
+      isBodyProblem: (error): error is Error => error instanceof SyntaxError,
+      subjectAltNames: () => [],
+      clean: (text) => text,
+      showAddress: (address) => address,
+      parseDurationMs: () => null,
+      count: () => undefined,
+    });
+    const server = createServer(app).listen(0, '127.0.0.1');
+    try {
+      await once(server, 'listening');
+      const { port } = server.address() as AddressInfo;
+      const headers = { ...JSON_TYPE, 'Content-Length': '1000' };
+      const lost = Array.from({ length: 20 }, () => {
+        const socket = connect(port, '127.0.0.1');
+        socket.on('error', () => undefined);
+        socket.write(requestOf('POST', PATHS[1], headers));
+        return socket;
+      });
+      await expect.poll(() => asked, { interval: 1 }).toBe(lost.length);
+      for (const socket of lost) socket.destroy();
+      const count = (): Promise<number> =>
+        new Promise((resolve) => server.getConnections((_error, open) => resolve(open)));
+      await expect.poll(count, { interval: 1 }).toBe(0);
+      turn.resolve({
+        callerOf: () => undefined,
+        claimsGrafana: () => true,
+        grafanaOf: () => undefined,
+      } as unknown as AdminBackend);
+      await settle();
+      const { status } = await fetchPlain(`http://127.0.0.1:${port}${PATHS[1]}`, {
+        method: 'POST',
+        headers: JSON_TYPE,
+        body: BODY.toString(),
+      });
+      expect(status).toBe(401);
+    } finally {
+      server.close();
+    }
   });
 });

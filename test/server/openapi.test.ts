@@ -57,7 +57,7 @@ function registered(): string[] {
     parseDurationMs: never,
     count: never,
   });
-  addApi(app, { status: never, connections: never, interfaces: never }, {});
+  addApi(app, never, {});
   const found: string[] = [];
   for (const { route } of app.router.stack) {
     // Those of more than one method are there to say which are allowed.

@@ -2,6 +2,7 @@
 import type { ApiData } from '../../src/server/api.ts';
 import type { AppOptions } from '../../src/server/app.ts';
 import { createApp } from '../../src/server/app.ts';
+import type { WebSecurity } from '../../src/server/web-security.ts';
 import type { Listener } from '../../src/server/listen.ts';
 import { listen } from '../../src/server/listen.ts';
 import { PageCache } from '../../src/server/pages.ts';
@@ -12,14 +13,17 @@ import { CONTENT_TYPES } from '../../src/metrics/exposition.ts';
 import { snapshotOf } from '../metrics/snapshots.ts';
 import type { Answer, RequestOptions } from './http-client.ts';
 import { fetchPlain } from './http-client.ts';
+import { statusOf } from './page-data.ts';
 
 export interface AppParts extends Partial<AppOptions> {
   readonly clock?: FakeClock;
   readonly render?: (snapshot: Snapshot) => Promise<readonly Uint8Array[]>;
+  readonly web?: WebSecurity;
 }
 
 export interface RunningApp {
   readonly url: string;
+  readonly listener: Listener;
   readonly clock: FakeClock;
   readonly errors: readonly { readonly message: string; readonly fields: LogFields | undefined }[];
   readonly get: (path: string, options?: RequestOptions) => Promise<Answer>;
@@ -27,15 +31,13 @@ export interface RunningApp {
 }
 
 const NOTHING: ApiData = {
-  status: () => {
-    throw new Error('no status was given to this app');
-  },
+  status: () => statusOf(),
   connections: () => [],
   interfaces: () => [],
 };
 
 export async function startApp(parts: AppParts = {}): Promise<RunningApp> {
-  const { clock = new FakeClock(), render, ...given } = parts;
+  const { clock = new FakeClock(), render, web, ...given } = parts;
   const errors: { message: string; fields: LogFields | undefined }[] = [];
   const quiet = (): void => undefined;
   const logger: Logger = {
@@ -63,11 +65,13 @@ export async function startApp(parts: AppParts = {}): Promise<RunningApp> {
     ready: () => true,
     api: NOTHING,
     openApi: {},
+    ...(web && { security: web }),
     ...given,
   });
-  const listener: Listener = await listen({ host: '127.0.0.1', port: 0 }, app);
+  const listener: Listener = await listen({ host: '127.0.0.1', port: 0 }, app, web);
   return {
     url: listener.url,
+    listener,
     clock,
     errors,
     get: (path, options) => fetchPlain(listener.url + path, options),

@@ -7,6 +7,7 @@ import { TLSSocket } from 'node:tls';
 import express from 'express';
 import type { Clock } from '../../src/model/clock.ts';
 import type { LogFields, Logger } from '../../src/model/logger.ts';
+import { overBothVersions } from '../../src/server/http2-express.ts';
 import type { Listener } from '../../src/server/listen.ts';
 import { listen } from '../../src/server/listen.ts';
 import type { WebSecurity } from '../../src/server/web-security.ts';
@@ -75,7 +76,7 @@ export class SecureSite {
     app.get('/open', (_request, response) => void response.end('open'));
     app.use(security.basicAuth);
     app.use((request, response) => void response.json(seen(request)));
-    const listener = await listen({ host: '127.0.0.1', port: 0 }, app, security);
+    const listener = await listen({ host: '127.0.0.1', port: 0 }, overBothVersions(app), security);
     return new SecureSite({ folder, path, security, listener, lines, clock });
   }
 

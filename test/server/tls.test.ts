@@ -73,16 +73,6 @@ describe('a listener with TLS', () => {
     },
   );
 
-  test('speaks HTTP/1.1 whatever http2 says', async () => {
-    for (const http2 of ['true', 'false']) {
-      const site = await open(`${TLS}http_server_config:\n  http2: ${http2}\n`);
-      const socket = await handshake(site, { ALPNProtocols: ['h2', 'http/1.1'] });
-      expect(socket.alpnProtocol).toBe('http/1.1');
-      socket.destroy();
-      await expect(handshake(site, { ALPNProtocols: ['h2'] })).rejects.toThrow(/no application protocol/);
-    }
-  });
-
   test('refuses a version older than 1.2, as the toolkit does', async () => {
     const site = await open(TLS);
     const old = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' } as const;

@@ -2,6 +2,7 @@
  * A folder with certificates and, written into it, web configurations that name them: `<server.crt>` in a text stands for
  * what is in that file.
  */
+import { generateKeyPairSync } from 'node:crypto';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,6 +20,19 @@ export class WebConfigFolder {
   constructor() {
     this.writeServer(this.server);
     this.write('client-ca.crt', this.clientCa.cert);
+  }
+
+  /** With the files that bad configurations name. */
+  static withBadFiles(): WebConfigFolder {
+    const folder = new WebConfigFolder();
+    folder.write('other.key', folder.clientCa.key);
+    folder.write('private/server.crt', folder.server.cert);
+    folder.write('open.key', folder.server.key, 0o644);
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const passphrase = 'secret';
+    const locked = privateKey.export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase });
+    folder.write('locked.key', locked.toString());
+    return folder;
   }
 
   /** A certificate that clients of `serverCa` accept for this machine. */

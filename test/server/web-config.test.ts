@@ -1,5 +1,4 @@
 /** The web configuration: files that are taken, files that are refused, and what their refusal says. */
-import { generateKeyPairSync } from 'node:crypto';
 import { globSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,14 +14,7 @@ const named = (pattern: string): string[] => globSync(pattern, { cwd: FIXTURES }
 
 let folder: WebConfigFolder;
 beforeAll(() => {
-  folder = new WebConfigFolder();
-  folder.write('other.key', folder.clientCa.key);
-  folder.write('private/server.crt', folder.server.cert);
-  folder.write('open.key', folder.server.key, 0o644);
-  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const passphrase = 'secret';
-  const locked = privateKey.export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase });
-  folder.write('locked.key', locked.toString());
+  folder = WebConfigFolder.withBadFiles();
 });
 afterAll(() => folder.remove());
 

@@ -186,7 +186,9 @@ function buildProgram(into: string): void {
   }
   // Types are `npm test`'s business; what can be emitted is emitted.
   const tsc = path.join(ROOT, 'node_modules/typescript/bin/tsc');
-  spawnSync(process.execPath, [tsc, '-p', 'tsconfig.build.json', '--outDir', into], { cwd: ROOT });
+  for (const config of ['tsconfig.build.json', 'tsconfig.page.json']) {
+    spawnSync(process.execPath, [tsc, '-p', config, '--outDir', into], { cwd: ROOT });
+  }
   if (!fs.existsSync(into)) throw new Error('tsc emitted nothing');
 }
 
@@ -282,8 +284,12 @@ export class WineSuite {
       const [prefix, dependencies, node] = [makePrefix(), installDependencies(), fetchNode()];
       removeAbandonedSuites();
       const suite = new WineSuite(fs.mkdtempSync(path.join(CACHE, `wine-suite-${process.pid}-`)), node);
-      // Hard links: Wine replaces the files of a prefix that it changes, it does not write into them.
+      // Hard links: Wine replaces the files of a prefix that it changes; but into a linked registry it writes.
       run('cp', ['-al', prefix, suite.#prefix]);
+      for (const name of fs.readdirSync(prefix).filter((file) => file.endsWith('.reg'))) {
+        fs.rmSync(path.join(suite.#prefix, name));
+        fs.copyFileSync(path.join(prefix, name), path.join(suite.#prefix, name));
+      }
       run('cp', ['-al', dependencies, suite.app]);
       buildProgram(path.join(suite.app, 'dist'));
       suite.installDll();

@@ -72,8 +72,13 @@ export interface Telemetry {
   readonly tracing: Tracing;
   /** A log that is exported too. */
   exported(logger: Logger): Logger;
-  /** Another server: a resource of its own, whose service.instance.id is the name. */
-  addServer(name: string, producer: ServerProducer): void;
+  /**
+   * Another server: a resource of its own, whose service.instance.id is the name. Answers what ends it: the last export is
+   * made then.
+   */
+  addServer(name: string, producer: ServerProducer): () => Promise<void>;
+  /** The least severe lines to export, from now on. */
+  setLevel(level: keyof Logger): void;
   /** Sends what is left. */
   shutdown(): Promise<void>;
 }
@@ -134,17 +139,26 @@ export function startTelemetry(options: TelemetryOptions): Telemetry {
   // The SDK may have put a logger of its own in its place.
   tellDiagnostics(logger);
   sdk.start();
-  const others: MeterProvider[] = [];
+  const others = new Set<MeterProvider>();
+  let level = options.level;
   return {
     tracing: plan.traces ? new Traces(trace.getTracer(SCOPE, version), options.clock) : noTracing,
-    exported: (inner) => (plan.logs ? exportedLogger(inner, version, options.level) : inner),
+    exported: (inner) => (plan.logs ? exportedLogger(inner, version, () => level) : inner),
     addServer: (name, of) => {
-      if (!plan.metrics) return;
+      if (!plan.metrics) return () => Promise.resolve();
       const own = resourceOf(name).merge(resourceFromAttributes({ 'service.instance.id': name }));
-      others.push(new MeterProvider({ resource: own, readers: [readerOf(of)] }));
+      const provider = new MeterProvider({ resource: own, readers: [readerOf(of)] });
+      others.add(provider);
+      return async () => {
+        others.delete(provider);
+        await provider.shutdown();
+      };
+    },
+    setLevel: (least) => {
+      level = least;
     },
     shutdown: async () => {
-      await Promise.allSettled([sdk.shutdown(), ...others.map((each) => each.shutdown())]);
+      await Promise.allSettled([sdk.shutdown(), ...[...others].map((each) => each.shutdown())]);
     },
   };
 }
@@ -264,13 +278,13 @@ const SEVERITIES = {
 } as const;
 
 /** Writes each line to both; the exported one bears the ids of the span under way. */
-function exportedLogger(inner: Logger, version: string, least: keyof Logger): Logger {
+function exportedLogger(inner: Logger, version: string, least: () => keyof Logger): Logger {
   const exporting = logs.getLogger(SCOPE, version);
   const at =
     (level: keyof typeof SEVERITIES) =>
     (message: string, fields: LogFields = {}): void => {
       inner[level](message, fields);
-      if (SEVERITIES[level] < SEVERITIES[least]) return;
+      if (SEVERITIES[level] < SEVERITIES[least()]) return;
       exporting.emit({
         severityNumber: SEVERITIES[level],
         severityText: level,

@@ -33,6 +33,8 @@ export interface Scenario {
   readonly spread: number;
   /** Every so many users one is fast enough to wrap 32-bit byte counters. */
   readonly heavyEvery: number;
+  /** Bytes per second that such a user downloads on average; in bursts it is a multiple. */
+  readonly heavyRate: Range;
   readonly roamEveryMs: Range;
   readonly tunnels: Readonly<Record<DialTunnel, number>>;
   /** Client addresses also from 100.64.0.0/10: the documentation ranges hold only some 700. */
@@ -41,8 +43,12 @@ export interface Scenario {
   readonly links: readonly LinkPlan[];
   /** At least this many ports per tunnel. */
   readonly ports: number;
+  /** Share of ports beyond those that a tunnel's users and links can take. */
+  readonly spare: number;
   /** Age of the service when the simulator is made. Longer than twice the longest period. */
   readonly uptimeMs: number;
+  /** An old server: byte counters of 32 bits, and no level 4. */
+  readonly exOnly: boolean;
 }
 
 const UNREACHABLE = { outOfResources: 0x01, adminDisabled: 0x02, dialoutHours: 0x10, noMedia: 0x20 } as const;
@@ -58,6 +64,7 @@ const ERROR = {
 } as const;
 
 const TUNNELS = { ikev2: 52, sstp: 30, l2tp: 12, pptp: 6 } as const;
+const USUAL = { heavyRate: [8_000_000, 60_000_000], spare: 0.05, exOnly: false } as const;
 const ETHERNET: LanInterface = { name: 'Ethernet', reasons: 0 };
 
 const persistent = { type: 'full_router', persistent: true } as const;
@@ -121,6 +128,7 @@ function series(prefix: string, count: number, plan: (index: number) => Omit<Lin
 
 export const SCENARIOS = {
   small: {
+    ...USUAL,
     summary: 'a dozen users and 3 site links, one of them down',
     users: 12,
     periodMs: [15 * MINUTE, 8 * HOUR],
@@ -137,6 +145,7 @@ export const SCENARIOS = {
     uptimeMs: 3 * DAY + 4 * HOUR,
   },
   office: {
+    ...USUAL,
     summary:
       'about 100 of 150 users online, logging on and off every few seconds, and 9 site links (the demo)',
     users: 150,
@@ -194,6 +203,7 @@ export const SCENARIOS = {
     uptimeMs: 11 * DAY + 7 * HOUR,
   },
   large: {
+    ...USUAL,
     summary: 'exactly 50,000 connections at any time, a few sessions changing every second',
     users: 50_000 - 16,
     periodMs: [30 * MINUTE, 2 * DAY],
@@ -221,6 +231,7 @@ export const SCENARIOS = {
     uptimeMs: 19 * DAY,
   },
   flapping: {
+    ...USUAL,
     summary: 'site links that go up and down all the time, users that reconnect often',
     users: 60,
     periodMs: [15 * SECOND, 70 * SECOND],
@@ -250,6 +261,7 @@ export const SCENARIOS = {
     uptimeMs: DAY + 2 * HOUR,
   },
   storm: {
+    ...USUAL,
     summary: 'logon storms: 4,000 users in waves of very short sessions, most site links failing',
     users: 4000,
     periodMs: [90 * SECOND, 90 * SECOND],
@@ -296,6 +308,43 @@ export const SCENARIOS = {
     ],
     ports: 128,
     uptimeMs: 2 * DAY,
+  },
+  crowded: {
+    ...USUAL,
+    summary: 'no IKEv2 port is ever free: 40 users that never leave, on 16 or more ports of each tunnel',
+    users: 40,
+    periodMs: [30 * MINUTE, 8 * HOUR],
+    jitter: 0.7,
+    online: null,
+    spread: 1,
+    heavyEvery: 20,
+    roamEveryMs: [3 * MINUTE, 20 * MINUTE],
+    tunnels: TUNNELS,
+    carrierAddresses: false,
+    lan: [ETHERNET],
+    links: [BERLIN],
+    ports: 16,
+    spare: 0,
+    uptimeMs: 6 * DAY,
+  },
+  fast: {
+    ...USUAL,
+    summary: 'an old server with byte counters of 32 bits, and users with bursts beyond 10 Gbit/s',
+    users: 32,
+    periodMs: [30 * MINUTE, 8 * HOUR],
+    jitter: 0.7,
+    online: [0.75, 0.98],
+    spread: 1,
+    heavyEvery: 8,
+    heavyRate: [300_000_000, 500_000_000],
+    roamEveryMs: [3 * MINUTE, 20 * MINUTE],
+    tunnels: TUNNELS,
+    carrierAddresses: false,
+    lan: [ETHERNET],
+    links: [BERLIN, KOELN],
+    ports: 128,
+    uptimeMs: 4 * DAY,
+    exOnly: true,
   },
 } as const satisfies Record<string, Scenario>;
 

@@ -55,6 +55,8 @@ export interface SimulatorOptions {
   readonly scenario: ScenarioName;
   readonly seed: number;
   readonly clock: Clock;
+  /** When the simulation began, in Unix seconds; left out: now. */
+  readonly startedAt?: number;
   /** So many always-on users and steady links together; in `large` exactly so many connections at any time. */
   readonly connections?: number;
   /** No page holds more records, whatever length is preferred. */
@@ -150,11 +152,12 @@ class Simulator implements SimulatedServer {
     const plan: Scenario = SCENARIOS[options.scenario];
     this.#scenario = options.connections === undefined ? plan : withConnections(plan, options.connections);
     this.#clock = options.clock;
-    this.#originMs = options.clock.monotonicMs();
-    this.#wall = new WallHistory(options.clock.wallSeconds());
+    const { clock, startedAt = clock.wallSeconds() } = options;
+    this.#originMs = clock.monotonicMs() - Math.max(0, clock.wallSeconds() - startedAt) * 1000;
+    this.#wall = new WallHistory(startedAt);
     this.#maxPageRecords = options.maxPageRecords ?? Infinity;
     this.state = options.state ?? 'running';
-    this.exOnly = options.exOnly ?? false;
+    this.exOnly = options.exOnly ?? this.#scenario.exOnly;
     const world = new World(this.#scenario, options.seed >>> 0);
     this.#world = world;
     this.#context = {

@@ -117,22 +117,21 @@ export interface ShapeOptions {
   readonly index: number;
   readonly tunnel: Tunnel;
   readonly role: Role;
-  /** Fast enough to pass 2^32 bytes within minutes. */
-  readonly heavy: boolean;
+  /** Bytes per second of a download that passes 2^32 within minutes; null: an ordinary user. */
+  readonly heavyRate: readonly [min: number, max: number] | null;
   readonly roamEveryMs: readonly [min: number, max: number];
 }
 
 /** Bytes per second of a client's download; most are slow, a few are not. */
 const CLIENT_RATE = [200, 400_000] as const;
-const HEAVY_RATE = [8_000_000, 60_000_000] as const;
 const SITE_RATE = [400_000, 12_000_000] as const;
 
 export function drawShape(options: ShapeOptions): TrafficShape {
-  const { seed, slot, index, tunnel, role, heavy, roamEveryMs } = options;
+  const { seed, slot, index, tunnel, role, heavyRate, roamEveryMs } = options;
   const dice = new Dice(hash(seed, STREAM.traffic, slot, index));
   const site = role === 'site';
-  const rates = heavy ? HEAVY_RATE : site ? SITE_RATE : CLIENT_RATE;
-  const idle = !heavy && !site && dice.chance(0.15);
+  const rates = heavyRate ?? (site ? SITE_RATE : CLIENT_RATE);
+  const idle = !heavyRate && !site && dice.chance(0.15);
   const transmittedRate = idle ? dice.between(5, 60) : dice.logBetween(rates[0], rates[1]);
   const receivedRate = transmittedRate * (site ? dice.between(0.4, 0.9) : dice.between(0.03, 0.5));
   const cycleMs = Math.floor(dice.logBetween(8_000, 400_000));

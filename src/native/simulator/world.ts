@@ -214,7 +214,7 @@ export class World {
         index,
         tunnel,
         role,
-        heavy: !link && slot % scenario.heavyEvery === 7,
+        heavyRate: !link && slot % scenario.heavyEvery === 7 ? scenario.heavyRate : null,
         roamEveryMs: scenario.roamEveryMs,
       }),
     };
@@ -247,9 +247,10 @@ export class World {
     const rank = this.#tunnels.map((tunnel) => used[tunnel]++);
     const blocks: PortBlock[] = [];
     const first: Partial<Record<DialTunnel, number>> = {};
+    const { ports, spare } = this.scenario;
     let next = 0;
     for (const tunnel of Object.keys(used) as DialTunnel[]) {
-      const count = Math.max(this.scenario.ports, Math.ceil(used[tunnel] * 1.05));
+      const count = Math.max(ports, Math.ceil(used[tunnel] * (1 + spare)));
       blocks.push({ tunnel, first: next, count });
       first[tunnel] = next;
       next += count;

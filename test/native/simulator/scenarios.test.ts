@@ -1,5 +1,9 @@
 /** What each scenario promises to whoever chooses it. */
 import { describe, expect, it } from 'vitest';
+import { enumerate } from '../../../src/collector/enumerate.ts';
+import { Poller } from '../../../src/collector/poller.ts';
+import { SOURCES } from '../../../src/model/words.ts';
+import { Host } from '../../../src/native/host.ts';
 import { isScenarioName, SCENARIO_NAMES, SCENARIOS } from '../../../src/native/simulator/scenarios.ts';
 import { createSimulator, type SimulatorOptions } from '../../../src/native/simulator/server.ts';
 import { FakeClock } from '../../doubles/fake-clock.ts';
@@ -12,8 +16,10 @@ function make(scenario: SimulatorOptions['scenario'], options: Partial<Simulator
 
 const MINUTE = 60_000;
 
+const ignore = (): void => undefined;
+
 it('have names that can be told from other words, and one line of help each', () => {
-  expect(SCENARIO_NAMES).toEqual(['small', 'office', 'large', 'flapping', 'storm']);
+  expect(SCENARIO_NAMES).toEqual(['small', 'office', 'large', 'flapping', 'storm', 'crowded', 'fast']);
   expect(isScenarioName('office')).toBe(true);
   expect(isScenarioName('toString')).toBe(false);
   for (const name of SCENARIO_NAMES) expect(SCENARIOS[name].summary).toMatch(/^[^\n]{10,110}$/u);
@@ -194,5 +200,72 @@ describe('flapping', () => {
       if (name.startsWith('Flap')) expect(changes.get(name)).toBeGreaterThan(5);
       else expect(changes.get(name) ?? 0).toBe(0);
     }
+  });
+});
+
+describe('crowded', () => {
+  it('has no IKEv2 port free at any time, and ports of each other tunnel', async () => {
+    const { sim, clock } = make('crowded');
+    const handle = await connect(sim);
+    for (const step of [0, 1, MINUTE, 7 * MINUTE, 60 * MINUTE, 600 * MINUTE]) {
+      await clock.advance(step);
+      const free = new Map<string, number>();
+      for (const port of await readAll(sim, handle, 'ports')) {
+        const device = port.text('wszDeviceName');
+        const isFree = port.u64('hConnection') === 0n ? 1 : 0;
+        free.set(device, (free.get(device) ?? 0) + isFree);
+      }
+      expect(free.get('WAN Miniport (IKEv2)')).toBe(0);
+      for (const tunnel of ['SSTP', 'L2TP', 'PPTP']) {
+        expect(free.get(`WAN Miniport (${tunnel})`)).toBeGreaterThan(0);
+      }
+    }
+  });
+});
+
+describe('fast', () => {
+  it('has bursts of more than 10 Gbit/s, and knows EnumEx only', async () => {
+    const { sim, clock } = make('fast');
+    const handle = await connect(sim);
+    expect(await callPage(sim, handle, 'level4')).toMatchObject({ code: 124 });
+    expect((await callPage(sim, handle, 'ex')).code).toBe(0);
+    const speeds: number[] = [];
+    let before = new Map(sim.liveSessions().map((s) => [s.guid, s.transmittedBytes]));
+    for (let second = 0; second < 600; second++) {
+      await clock.advance(1000);
+      const now = new Map(sim.liveSessions().map((s) => [s.guid, s.transmittedBytes]));
+      for (const [guid, bytes] of now) speeds.push(bytes - (before.get(guid) ?? bytes));
+      before = now;
+    }
+    expect(Math.max(...speeds)).toBeGreaterThan(10e9 / 8);
+  });
+
+  it.each([
+    [15, (ambiguous: number) => ambiguous > 0],
+    [1, (ambiguous: number) => ambiguous === 0],
+  ])('C2 leaves it open every %d s how often a counter wrapped, or does not', async (seconds, isRight) => {
+    const { sim, clock } = make('fast');
+    let wraps = 0;
+    let ambiguous = 0;
+    const poller = new Poller({
+      reader: new Host({ api: sim, enumerate, clock, server: null }),
+      clock,
+      logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
+      enabled: new Set(SOURCES),
+      minIntervalMs: 0,
+      maxAgeMs: MINUTE,
+      userLimit: 0,
+      onRead: ignore,
+      onWraps: (more, unclear) => {
+        wraps += more;
+        ambiguous += unclear;
+      },
+    });
+    for (let elapsed = 0; elapsed <= 120; elapsed += seconds) {
+      await poller.collect(1000);
+      await clock.advance(seconds * 1000);
+    }
+    expect(wraps).toBeGreaterThan(0);
+    expect(ambiguous).toSatisfy(isRight);
   });
 });

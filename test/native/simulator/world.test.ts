@@ -1,6 +1,6 @@
 /** The simulator's world: deterministic, monotone, and exact in what it says about itself. */
 import { describe, expect, it } from 'vitest';
-import { SCENARIO_NAMES, type ScenarioName } from '../../../src/native/simulator/scenarios.ts';
+import { SCENARIO_NAMES, SCENARIOS, type ScenarioName } from '../../../src/native/simulator/scenarios.ts';
 import { createSimulator, type SimulatedServer } from '../../../src/native/simulator/server.ts';
 import type { TrueSession } from '../../../src/native/simulator/truth.ts';
 import { FakeClock } from '../../doubles/fake-clock.ts';
@@ -92,9 +92,10 @@ describe('sessions', () => {
     async (scenario) => {
       const { clock, sim } = make(scenario);
       const handle = await connect(sim);
+      const kind = SCENARIOS[scenario].exOnly ? 'ex' : 'level4';
       for (let i = 0; i < 30; i++) {
         await clock.advance(11_113);
-        const records = await readAll(sim, handle, 'level4');
+        const records = await readAll(sim, handle, kind);
         const held = (await readAll(sim, handle, 'ports')).filter((p) => p.u64('hConnection') !== 0n);
         const addresses = records.map((r) =>
           r.text('ProjectionInfo.Anonymous.PppProjectionInfo.wszRemoteAddress'),

@@ -1,0 +1,140 @@
+/**
+ * Whether the storage folder will do, as openStorage will judge it. It leaves everything as it was: what it makes to try
+ * is beside the folder, or has a name of its own in it, and is removed at once.
+ */
+import { execFileSync } from 'node:child_process';
+import type { Stats } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve, win32 } from 'node:path';
+import type { Finding } from '../model/check.ts';
+import { PSEUDONYM_KEY, readSecret } from './storage.ts';
+
+const OTHERS_MODE = 0o077;
+const ICACLS_MS = 5_000;
+const ELSEWHERE = 'or choose another folder by --storage.path';
+
+/** The folder may be missing: the exporter makes it when it first needs it. */
+export function inspectStorage(path: string): Finding {
+  const found = find(path);
+  if (found === null) return inspectParent(path);
+  if (!found.isDirectory())
+    return {
+      status: 'fail',
+      summary: `${path} is not a folder`,
+      fix: `move that file away, ${ELSEWHERE}`,
+    };
+  if (process.platform !== 'win32' && (found.mode & OTHERS_MODE) !== 0) {
+    const mode = (found.mode & 0o777).toString(8).padStart(4, '0');
+    return { status: 'fail', summary: `${path} is open to other users (${mode})`, fix: `chmod 700 ${path}` };
+  }
+  const probe = join(path, probeName());
+  try {
+    writeFileSync(probe, 'x', { flag: 'wx', mode: 0o600 });
+    unlinkSync(probe);
+  } catch (error) {
+    return { status: 'fail', summary: `${path} cannot be written: ${reasonOf(error)}`, fix: grant(path) };
+  }
+  const secret = join(path, PSEUDONYM_KEY);
+  try {
+    if (find(secret) !== null) readSecret(secret);
+  } catch (error) {
+    const [summary = '', ...rest] = reasonOf(error).split('; ');
+    return { status: 'fail', summary, fix: rest.join('; ') || grant(secret) };
+  }
+  const others = process.platform === 'win32' ? othersOnWindows(path) : [];
+  if (others.length > 0)
+    return {
+      status: 'warn',
+      summary: `${path} is open to ${others.join(' and ')}`,
+      fix: `icacls "${path}" /inheritance:r /grant *S-1-5-18:(OI)(CI)F /grant *S-1-5-32-544:(OI)(CI)F, and one more /grant for the account of the exporter if it is another`,
+    };
+  return { status: 'ok', summary: `${path} can be written, and is closed to other users` };
+}
+
+/** Not the folder itself is made to try: an exporter that starts meanwhile would take it for one that was closed. */
+function inspectParent(path: string): Finding {
+  let parent = dirname(resolve(path));
+  try {
+    while (find(parent) === null && dirname(parent) !== parent) parent = dirname(parent);
+    const probe = join(parent, probeName());
+    mkdirSync(probe, { mode: 0o700 });
+    rmdirSync(probe);
+  } catch (error) {
+    return {
+      status: 'fail',
+      summary: `${path} is not there and cannot be made: ${reasonOf(error)}`,
+      fix: `let the account of the exporter write to ${parent}, ${ELSEWHERE}`,
+    };
+  }
+  return { status: 'ok', summary: `${path} is not there yet; it can be made in ${parent}` };
+}
+
+const probeName = (): string => `.rras-exporter-doctor-${randomBytes(6).toString('hex')}`;
+
+function find(path: string): Stats | null {
+  try {
+    return statSync(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return null;
+    throw error;
+  }
+}
+
+const grant = (path: string): string =>
+  process.platform === 'win32'
+    ? `give the account of the exporter the right: icacls "${path}" /grant ACCOUNT:(OI)(CI)F, ${ELSEWHERE}`
+    : `give it to the account of the exporter: chown -R ACCOUNT ${path}, ${ELSEWHERE}`;
+
+/** Node's `EACCES: permission denied, open '/path'` without what follows. */
+const reasonOf = (error: unknown): string =>
+  (error instanceof Error ? error.message : String(error)).replace(/, \w+ '[^']*'(?: -> '[^']*')?$/, '');
+
+/** Empty also where icacls cannot tell: nothing is then said of others. */
+function othersOnWindows(path: string): string[] {
+  const folder = mkdtempSync(join(tmpdir(), 'rras-exporter-doctor-'));
+  const file = join(folder, 'acl');
+  try {
+    const icacls = win32.join(process.env['SystemRoot'] ?? 'C:\\Windows', 'System32', 'icacls.exe');
+    execFileSync(icacls, [path, '/save', file, '/q'], {
+      stdio: 'ignore',
+      windowsHide: true,
+      timeout: ICACLS_MS,
+    });
+    return broadTrustees(readFileSync(file, 'utf16le'));
+  } catch {
+    return [];
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Groups that hold more than the administrators, as SDDL writes them. */
+const BROAD: Readonly<Record<string, string>> = {
+  WD: 'Everyone',
+  AU: 'Authenticated Users',
+  BU: 'Users',
+  BG: 'Guests',
+  IU: 'Interactive',
+  NU: 'Network',
+  AN: 'Anonymous',
+  DU: 'Domain Users',
+};
+
+/** Who of the large groups is allowed anything by the DACL of a security descriptor in SDDL. */
+export function broadTrustees(sddl: string): string[] {
+  const [, dacl = ''] = /D:[A-Z]*((?:\([^()]*\))*)/.exec(sddl) ?? [];
+  const allowed = [...dacl.matchAll(/\(A;[^;]*;[^;]*;[^;]*;[^;]*;([^;)]*)/g)].map(([, sid = '']) => sid);
+  return [...new Set(allowed)].flatMap((sid) => BROAD[sid] ?? []);
+}

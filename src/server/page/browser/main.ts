@@ -1,0 +1,123 @@
+/** Refreshes the page from the API as long as somebody may be looking at it, and says since when it could not. */
+import type { ConnectionData, InterfaceData, StatusData } from '../data.ts';
+import { el } from '../markup.ts';
+import { SECTIONS } from '../sections.ts';
+import { ConnectionTable } from './connection-table.ts';
+import { byId, toElement } from './elements.ts';
+
+const EVERY_MS = 5000;
+/** A list that takes long to get is not asked for all the time. */
+const TIMES_AS_LONG = 20;
+const ANSWER_WITHIN_MS = 30_000;
+const ITEMS = 10_000;
+/** What is beyond would be of no use to anybody here. */
+const MOST_ITEMS = 100_000;
+
+const { version, query = '' } = document.documentElement.dataset;
+const TIME = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
+const timeText = (seconds: number): string => TIME.format(seconds * 1000);
+
+interface Answer<T> {
+  readonly data: T;
+  /** Unix seconds, by the clock of the exporter. */
+  readonly now: number;
+}
+
+async function get<T>(path: string, parameters: Readonly<Record<string, string>> = {}): Promise<Answer<T>> {
+  const url = new URL(`api/v1/${path}${query}`, location.href);
+  for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value);
+  // Nothing is fetched from an address with a password in it; the browser has it.
+  url.username = '';
+  url.password = '';
+  const response = await fetch(url, { signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
+  if (!response.ok) throw new Error(`it answers ${response.status}`);
+  const { data } = (await response.json()) as { data: T };
+  return { data, now: Date.parse(response.headers.get('Date') ?? '') / 1000 || Date.now() / 1000 };
+}
+
+async function getAll<T>(path: string): Promise<readonly T[]> {
+  const all: T[] = [];
+  let cursor: string | undefined = '';
+  while (cursor !== undefined && all.length < MOST_ITEMS) {
+    const { data }: Answer<{ items: T[]; nextCursor?: string }> = await get(path, {
+      limit: String(ITEMS),
+      ...(cursor !== '' && { cursor }),
+    });
+    for (const item of data.items) all.push(item);
+    cursor = data.nextCursor;
+  }
+  return all;
+}
+
+const notice = byId('notice');
+const table = new ConnectionTable(byId('connections'));
+const drawn = new Map<string, string>();
+let interfaces: readonly InterfaceData[] = [];
+/** Of the snapshot that the lists are of. */
+let listedTime: number | undefined;
+let freshAt = Date.now() / 1000;
+let isPaused = false;
+let timer: number | undefined;
+let isRefreshing = false;
+
+function draw(status: StatusData, now: number): void {
+  for (const [id, part] of Object.entries(SECTIONS)) {
+    const content = part({ status, interfaces, now, timeText });
+    // What has not changed stays as it is: it may be selected, or being read aloud.
+    const text = JSON.stringify(content);
+    if (drawn.get(id) === text) continue;
+    drawn.set(id, text);
+    byId(id).replaceChildren(...content.map(toElement));
+  }
+}
+
+async function refresh(): Promise<void> {
+  const { data: status, now } = await get<StatusData>('status');
+  if (status.version !== version) {
+    location.reload();
+    return;
+  }
+  if (status.snapshotTime !== listedTime) {
+    interfaces = await getAll<InterfaceData>('interfaces');
+    const connections = await getAll<ConnectionData>('connections');
+    const beyond = connections.length < MOST_ITEMS ? 0 : (status.connections ?? 0) - connections.length;
+    table.fill(connections, Math.max(status.hiddenConnections ?? status.connections ?? 0, beyond), now);
+    listedTime = status.snapshotTime;
+  }
+  draw(status, now);
+  freshAt = Date.now() / 1000;
+  say('');
+}
+
+function say(text: string): void {
+  if (notice.textContent !== text) notice.textContent = text;
+}
+
+async function run(): Promise<void> {
+  clearTimeout(timer);
+  if (isRefreshing || isPaused || document.hidden) return;
+  isRefreshing = true;
+  const started = performance.now();
+  try {
+    await refresh();
+  } catch (error) {
+    const why =
+      error instanceof Error && error.message.startsWith('it ') ? error.message : 'it does not answer';
+    say(`Nothing new from the exporter since ${timeText(freshAt)}: ${why}. What you see is of then.`);
+  } finally {
+    isRefreshing = false;
+    timer = setTimeout(() => void run(), Math.max(EVERY_MS, TIMES_AS_LONG * (performance.now() - started)));
+  }
+}
+
+const pause = toElement(el('button', { type: 'button', 'aria-pressed': 'false' }, 'Pause'));
+const state = toElement(el('p', { class: 'quiet' }, 'Refreshes itself'));
+pause.addEventListener('click', () => {
+  isPaused = !isPaused;
+  pause.setAttribute('aria-pressed', String(isPaused));
+  state.textContent = isPaused ? `Paused at ${timeText(Date.now() / 1000)}` : 'Refreshes itself';
+  void run();
+});
+byId('live').append(state, pause);
+document.addEventListener('visibilitychange', () => void run());
+void run();

@@ -1,0 +1,442 @@
+/** The landing page in Chromium: what it shows, how it is used, and that it does nothing it must not. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Browser } from 'puppeteer-core';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import type { ApiConnection, ApiData, ApiInterface, ApiStatus } from '../../src/server/api.ts';
+import { linkOf, sessionOf, statusOf, tunnelOf } from '../server/page-data.ts';
+import type { AppParts, RunningApp } from '../server/running-app.ts';
+import { startApp } from '../server/running-app.ts';
+import { requireTool } from '../tools/require-tool.ts';
+import { startOffice } from './office-site.ts';
+import type { View } from './page-browser.ts';
+import { launchBrowser, WatchedPage } from './page-browser.ts';
+import { buildIfStale, endAll, Program } from './program.ts';
+
+const ROWS = '#list tbody tr:not(.gap)';
+const COUNT_OF_ROWS = `document.querySelectorAll('${ROWS}').length`;
+const SHOWS_ROWS = `${COUNT_OF_ROWS} > 0`;
+
+/** What the API answers, to be changed while the page looks on. */
+class Server {
+  status: ApiStatus = statusOf({ snapshotTime: Date.now() / 1000 });
+  connections: readonly ApiConnection[] = [];
+  interfaces: readonly ApiInterface[] = [];
+
+  /** Something new was read. */
+  set(parts: Partial<ApiStatus>, connections = this.connections): void {
+    this.status = { ...this.status, snapshotTime: this.status.snapshotTime + 1, ...parts };
+    this.connections = connections;
+  }
+
+  readonly api: ApiData = {
+    status: () => this.status,
+    connections: () => this.connections,
+    interfaces: () => this.interfaces,
+  };
+}
+
+requireTool('chromium')('the landing page', (chromium) => {
+  let browser: Browser;
+  const apps: RunningApp[] = [];
+  const pages: WatchedPage[] = [];
+
+  beforeAll(async () => {
+    browser = await launchBrowser(chromium);
+  });
+  afterAll(() => browser.close());
+  afterEach(async () => {
+    await Promise.all(pages.splice(0).map((page) => page.close()));
+    await Promise.all(apps.splice(0).map((app) => app.close()));
+  });
+
+  const serve = async (server: Server, parts: AppParts = {}): Promise<RunningApp> => {
+    const app = await startApp({ api: server.api, ...parts });
+    apps.push(app);
+    return app;
+  };
+  const look = async (url: string, view?: View): Promise<WatchedPage> => {
+    const page = await WatchedPage.open(browser, url, view);
+    pages.push(page);
+    return page;
+  };
+
+  describe('of an office', () => {
+    let office: RunningApp;
+    let folder: string;
+    beforeAll(async () => {
+      office = await startOffice();
+      folder = mkdtempSync(join(tmpdir(), 'rras-exporter-landing-'));
+    });
+    afterAll(async () => {
+      await office.close();
+      rmSync(folder, { recursive: true });
+    });
+
+    test.each<[name: string, view: View]>([
+      ['light and wide', { dark: false, width: 1280 }],
+      ['dark and wide', { dark: true, width: 1280 }],
+      ['light and narrow', { dark: false, width: 400 }],
+      ['dark and narrow', { dark: true, width: 400 }],
+    ])('%s has no flaw that axe knows, no error, and needs nothing from elsewhere', async (name, view) => {
+      const page = await look(office.url, view);
+      await page.until(SHOWS_ROWS);
+      const picture = await page.page.screenshot({ fullPage: true });
+      writeFileSync(join(folder, `${name.replaceAll(' ', '-')}.png`), picture);
+      expect(picture.length).toBeGreaterThan(10_000);
+      // The ground is what the colour scheme asks for.
+      const ground = await page.of<string>(`getComputedStyle(document.documentElement).backgroundColor`);
+      expect(ground).toBe(view.dark === true ? 'rgb(18, 21, 27)' : 'rgb(244, 245, 247)');
+      expect(await page.of(`document.documentElement.scrollWidth`)).toBeLessThanOrEqual(view.width!);
+      expect(await page.flaws()).toEqual([]);
+      expect(page.complaints).toEqual([]);
+      expect(page.requests.filter((url) => !url.startsWith(`${office.url}/`))).toEqual([]);
+    });
+
+    test('shows state, chart, interfaces and connections', async () => {
+      const page = await look(office.url);
+      await page.until(SHOWS_ROWS);
+      expect(await page.text('#marks')).toBe('The server is simulated: none of its data is real.');
+      expect(await page.text('#overview .state')).toBe('Running');
+      expect(
+        await page.of(`document.querySelector('#tunnels svg').getBoundingClientRect().height`),
+      ).toBeGreaterThan(100);
+      expect(await page.texts('#tunnels tbody th')).toEqual(['IKEv2', 'SSTP', 'L2TP', 'PPTP', 'PPPoE']);
+      expect((await page.texts('#interfaces tbody th')).length).toBeGreaterThan(5);
+      expect(await page.text('#count')).toMatch(/^\d+ connections$/);
+      const links = await page.of<string[]>(
+        `[...document.querySelectorAll('footer a')].map(({ href }) => href)`,
+      );
+      expect(links.length).toBeGreaterThan(5);
+      const readable = links.filter((link) => !link.endsWith('/openapi.json'));
+      for (const link of readable) expect((await fetch(link)).status, link).toBe(200);
+    });
+
+    test('without script shows all but the list', async () => {
+      const page = await look('about:blank');
+      await page.page.setJavaScriptEnabled(false);
+      await page.page.goto(office.url);
+      const html = await page.page.content();
+      expect(html).toContain('<span class="state good">Running</span>');
+      expect(html).toContain('Site-Madrid');
+      expect(html).toContain('<path class="tunnel-ikev2"');
+      expect(html).toContain('The list of connections is made by the script of this page.');
+    });
+  });
+
+  describe('with 10,000 connections', () => {
+    let program: Program;
+    beforeAll(async () => {
+      await buildIfStale();
+      program = await Program.serve(
+        '--rras.simulate=large:10000',
+        '--collector.connections.limit=10000',
+        '--collector.min-interval=30s',
+      );
+      await program.scrape();
+    });
+    afterAll(endAll);
+
+    /** Milliseconds of work until the next frame is there. */
+    const timeOf = (work: string): string => `new Promise((resolve) => {
+      const started = performance.now();
+      ${work};
+      requestAnimationFrame(() => requestAnimationFrame(() => resolve(performance.now() - started)));
+    })`;
+
+    test('scrolls, searches and sorts at once, with a screenful of rows', async () => {
+      const page = await look(program.url);
+      await page.until(`document.querySelector('#count')?.textContent === '10,000 connections'`, 60_000);
+      const rows = (): Promise<number> => page.of(COUNT_OF_ROWS);
+      const most = 60;
+      expect(await rows()).toBeLessThan(most);
+      expect(await page.of(`document.querySelector('#list table').getAttribute('aria-rowcount')`)).toBe(
+        '10001',
+      );
+
+      const seen = new Set<number>();
+      const times: number[] = [];
+      for (let part = 0; part <= 20; part += 1) {
+        times.push(
+          await page.of(
+            timeOf(`const list = document.querySelector('#list');
+              list.scrollTop = (list.scrollHeight - list.clientHeight) * ${part / 20}`),
+          ),
+        );
+        expect(await rows()).toBeLessThan(most);
+        const { first, inSight } = await page.of<{ first: number; inSight: boolean }>(`(() => {
+          const list = document.querySelector('#list').getBoundingClientRect();
+          const rows = [...document.querySelectorAll('${ROWS}')];
+          const box = (row) => row.getBoundingClientRect();
+          return {
+            first: Number(rows.find((row) => box(row).bottom > list.top + 40).getAttribute('aria-rowindex')),
+            inSight: box(rows[0]).top <= list.top + 40 && box(rows.at(-1)).bottom >= list.bottom - 20,
+          };
+        })()`);
+        expect(inSight).toBe(true);
+        seen.add(first);
+      }
+      expect(seen.size).toBe(21);
+      expect(
+        await page.of(
+          `Number([...document.querySelectorAll('${ROWS}')].at(-1).getAttribute('aria-rowindex'))`,
+        ),
+      ).toBe(10_001);
+
+      const type = (text: string): string =>
+        timeOf(`const input = document.querySelector('#search');
+          input.value = ${JSON.stringify(text)};
+          input.dispatchEvent(new Event('input'))`);
+      times.push(await page.of(type('ikev2 corp')));
+      const found = await page.text('#count');
+      expect(found).toMatch(/^\d,\d{3} of 10,000 connections match$/);
+      for (const row of await page.texts(ROWS))
+        expect(row.toLowerCase()).toMatch(/ikev2[^]*corp|corp[^]*ikev2/);
+      await page.until(`document.querySelector('#matches').textContent === ${JSON.stringify(found)}`);
+      times.push(await page.of(type('')));
+
+      for (const column of ['received', 'user', 'remote', 'time']) {
+        times.push(await page.of(timeOf(`document.querySelector('#list .column-${column} button').click()`)));
+        expect(await rows()).toBeLessThan(most);
+      }
+      expect(await page.of(`document.querySelectorAll('[aria-sort]').length`)).toBe(1);
+      const ages = await page.texts('#list td.column-time');
+      expect(ages[0]).toMatch(/[dh] /);
+      process.stdout.write(`landing page: ${times.map((each) => each.toFixed(0)).join(' ')} ms\n`);
+      // A person would call that at once; others use this machine, too.
+      expect(Math.max(...times)).toBeLessThan(2000);
+      expect(times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)]).toBeLessThan(300);
+
+      expect(await page.flaws()).toEqual([]);
+      expect(page.complaints).toEqual([]);
+      expect(page.requests.filter((url) => !url.startsWith(`${program.url}/`))).toEqual([]);
+      const { history } = (JSON.parse((await program.get('/api/v1/status')).text) as { data: ApiStatus })
+        .data;
+      const totals = history.points.map(({ connections }) => Object.values(connections));
+      expect(totals.map((counts) => counts.reduce((sum, count) => sum + count, 0))).toContain(10_000);
+      // Reading the script has told nobody of experiments.
+      expect(program.log).not.toMatch(/Warning/);
+    }, 120_000);
+  });
+
+  test('shows hostile names as the texts that they are', async () => {
+    const hostile = `<img src=x onerror="document.title='taken'"><script>document.title='taken'</script>`;
+    const server = new Server();
+    server.set({ sources: { ports: { up: false, problem: hostile } }, version: '1.2.3' }, [
+      sessionOf({ user: hostile, domain: '', computer: hostile, interface: hostile, remoteAddress: hostile }),
+    ]);
+    server.interfaces = [
+      linkOf({ interface: hostile, lastError: 1, lastErrorName: hostile, state: 'unreachable' }),
+    ];
+    const page = await look((await serve(server)).url);
+    await page.until(SHOWS_ROWS);
+    expect(await page.text('#list tbody th')).toBe(hostile);
+    expect(await page.texts('#interfaces tbody th')).toEqual([hostile]);
+    // Anew by the script, too.
+    server.set({ connections: 77 });
+    const again = await look(apps[0]!.url, { haste: 50 });
+    server.set({ connections: 78 });
+    await again.until(`document.querySelector('#overview').innerText.includes('78')`);
+    expect(await again.text('#overview .problems')).toContain(hostile);
+    for (const each of [page, again]) {
+      expect(await each.of(`document.querySelectorAll('img, body script:not([type=module])').length`)).toBe(
+        0,
+      );
+      expect(await each.of(`document.title`)).toBe('RRAS Exporter');
+      expect(each.complaints).toEqual([]);
+    }
+  });
+
+  test('is used by keyboard alone', async () => {
+    const server = new Server();
+    server.set(
+      { connections: 300 },
+      Array.from({ length: 300 }, (_, i) =>
+        sessionOf({ connection: String(i).padStart(16, '0'), user: `user-${i}`, interface: `user-${i}` }),
+      ),
+    );
+    server.interfaces = [linkOf()];
+    const page = await look((await serve(server)).url);
+    await page.until(SHOWS_ROWS);
+    const { keyboard } = page.page;
+    const focused = (): Promise<string> =>
+      page.of(`document.activeElement.id || document.activeElement.textContent`);
+    /** Goes on to what has this id or text. */
+    const goTo = async (what: string): Promise<void> => {
+      for (let steps = 0; (await focused()) !== what; steps += 1) {
+        expect(steps, `tabs to ${what}`).toBeLessThan(40);
+        await keyboard.press('Tab');
+      }
+    };
+    await goTo('Pause');
+    expect(await page.of(`getComputedStyle(document.activeElement).outlineStyle`)).toBe('solid');
+    await goTo('interfaces');
+    await goTo('search');
+    await keyboard.type('user-29');
+    expect(await page.text('#count')).toBe('11 of 300 connections match');
+    await page.until(`document.querySelector('#matches').textContent === '11 of 300 connections match'`);
+    await keyboard.down('Control');
+    await keyboard.press('KeyA');
+    await keyboard.up('Control');
+    await keyboard.press('Backspace');
+    expect(await page.text('#count')).toBe('300 connections');
+    await goTo('list');
+    await keyboard.press('End');
+    // It glides there, and is not to be stopped on its way.
+    await page.until(`(({ scrollTop, clientHeight, scrollHeight }) =>
+      scrollTop > 0 && scrollTop + clientHeight >= scrollHeight - 1)(document.querySelector('#list'))`);
+    await page.until(
+      `document.querySelector('${ROWS}:nth-last-child(2)').getAttribute('aria-rowindex') === '301'`,
+    );
+    await goTo('User');
+    await keyboard.press('Enter');
+    expect(await page.of(`document.activeElement.parentElement.getAttribute('aria-sort')`)).toBe(
+      'descending',
+    );
+    await page.until(`document.querySelector('#list tbody th').textContent === 'CORP\\\\user-299'`);
+    await goTo('Received');
+    await keyboard.press('Space');
+    expect(await page.of(`document.activeElement.parentElement.getAttribute('aria-sort')`)).toBe(
+      'descending',
+    );
+    expect(await page.texts('[aria-sort]')).toHaveLength(1);
+    expect(page.complaints).toEqual([]);
+  });
+
+  test('refreshes itself, keeps what was searched for, and can be paused', async () => {
+    const server = new Server();
+    server.set({ connections: 1, tunnels: { ikev2: tunnelOf(1, 1, 128) } }, [sessionOf({ user: 'anna' })]);
+    const page = await look((await serve(server)).url, { haste: 50 });
+    await page.until(SHOWS_ROWS);
+    await page.page.type('#search', 'anna');
+    server.set({ connections: 2, tunnels: { ikev2: tunnelOf(2, 2, 128) } }, [
+      sessionOf({ user: 'anna', connection: '1', receivedBytes: 5 * 2 ** 20 }),
+      sessionOf({ user: 'berta', interface: 'berta', connection: '2' }),
+    ]);
+    await page.until(`document.querySelector('#count').textContent === '1 of 2 connections match'`);
+    expect(await page.texts('#list tbody th')).toEqual(['CORP\\anna']);
+    expect(await page.text('#list td.column-received')).toBe('5.0 MiB');
+    await page.until(`document.querySelector('#tunnels td').textContent === '2'`);
+
+    await page.page.click('#live button');
+    const asked = page.requests.length;
+    server.set({ connections: 9 });
+    await page.of(`new Promise((resolve) => setTimeout(resolve, 20_000))`);
+    // One may have been under way.
+    expect(page.requests.length - asked).toBeLessThanOrEqual(3);
+    expect(await page.text('#live')).toContain('Paused at');
+    await page.page.click('#live button');
+    await page.until(`document.querySelector('#overview').innerText.includes('9')`);
+    expect(page.complaints).toEqual([]);
+  });
+
+  test('asks for nothing while nobody can see it', async () => {
+    const server = new Server();
+    const page = await look((await serve(server)).url, { haste: 50 });
+    await page.until(`document.querySelector('#count')?.textContent === '0 connections'`);
+    const hide = (hidden: boolean): Promise<unknown> =>
+      page.of(`Object.defineProperty(document, 'hidden', { configurable: true, value: ${hidden} });
+        document.dispatchEvent(new Event('visibilitychange'))`);
+    await hide(true);
+    await page.of(`new Promise((resolve) => setTimeout(resolve, 10_000))`);
+    const asked = page.requests.length;
+    await page.of(`new Promise((resolve) => setTimeout(resolve, 20_000))`);
+    expect(page.requests.length).toBe(asked);
+    server.set({ connections: 4711 });
+    await hide(false);
+    await page.until(`document.querySelector('#overview').innerText.includes('4,711')`);
+  });
+
+  test('says since when nothing new has come, and is content again when it does', async () => {
+    const server = new Server();
+    const app = await serve(server);
+    const page = await look(app.url, { haste: 50 });
+    await page.until(`document.querySelector('#count')?.textContent === '0 connections'`);
+    await page.page.setOfflineMode(true);
+    await page.until(`document.querySelector('#notice').textContent !== ''`);
+    expect(await page.text('#notice')).toMatch(
+      /^Nothing new from the exporter since .+: it does not answer\. What you see is of then\.$/,
+    );
+    expect(await page.of(`document.querySelector('#notice').getAttribute('role')`)).toBe('status');
+    expect(await page.text('#overview .state')).toBe('Running');
+    await page.page.setOfflineMode(false);
+    await page.until(`document.querySelector('#notice').textContent === ''`);
+    await app.close();
+    apps.splice(0);
+    await page.until(`document.querySelector('#notice').textContent !== ''`);
+    expect(await page.text('#notice')).toContain('it does not answer');
+  });
+
+  test('works behind a password and below the prefix of a proxy', async () => {
+    const server = new Server();
+    server.set({ connections: 1 }, [sessionOf()]);
+    const app = await serve(server);
+    const refused: string[] = [];
+    const proxy = createServer((request, response) => {
+      const { url = '', headers } = request;
+      const password = `Basic ${Buffer.from('anna:secret').toString('base64')}`;
+      if (headers.authorization !== password || !url.startsWith('/vpn/')) {
+        if (headers.authorization === password) refused.push(url);
+        response.writeHead(401, { 'WWW-Authenticate': 'Basic' }).end();
+        return;
+      }
+      void app.get(url.slice('/vpn'.length)).then(({ status, headers: answered, body }) => {
+        response.writeHead(status, answered).end(body);
+      });
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+    try {
+      const { port } = proxy.address() as AddressInfo;
+      const page = await look(`http://anna:secret@127.0.0.1:${port}/vpn/`, { haste: 50 });
+      await page.until(SHOWS_ROWS);
+      server.set({ connections: 4711 });
+      await page.until(`document.querySelector('#overview').innerText.includes('4,711')`);
+      const links = await page.of<string[]>(
+        `[...document.querySelectorAll('footer a')].map(({ href }) => href)`,
+      );
+      expect(links.filter((link) => !new URL(link).pathname.startsWith('/vpn/'))).toEqual([]);
+      expect(page.complaints).toEqual([]);
+      expect(refused).toEqual([]);
+    } finally {
+      proxy.closeAllConnections();
+      proxy.close();
+    }
+  });
+
+  test('shows a server that stops, and one that may not be read', async () => {
+    const server = new Server();
+    const page = await look((await serve(server)).url, { haste: 50 });
+    await page.until(`document.querySelector('#overview .state').textContent === 'Running'`);
+    server.set({ service: { running: false, lanOnly: false, startTime: null } });
+    await page.until(`document.querySelector('#overview .state').textContent === 'Stopped'`);
+    const problem = 'MprAdminServerGetInfo failed: ERROR_ACCESS_DENIED (5): run it as an administrator';
+    server.set({ service: null, up: false, connections: null, sources: { server: { up: false, problem } } });
+    await page.until(`document.querySelector('#overview .state').textContent === 'Access denied'`);
+    expect(await page.texts('#overview .problems li')).toEqual([`server: ${problem}`]);
+    expect(await page.flaws()).toEqual([]);
+    expect(page.complaints).toEqual([]);
+  });
+
+  test('counts connections that are not listed', async () => {
+    const server = new Server();
+    server.set({ connections: 1234, hiddenConnections: 1233 }, [sessionOf()]);
+    const page = await look((await serve(server)).url);
+    await page.until(SHOWS_ROWS);
+    expect(await page.text('#count')).toBe('1 connection; 1,233 more are not listed one by one');
+    expect(await page.text('#overview')).toContain('1,233 not listed');
+  });
+
+  test('gets lists of more than one page of the API', async () => {
+    const server = new Server();
+    server.set(
+      { connections: 25_000 },
+      Array.from({ length: 25_000 }, (_, i) => sessionOf({ connection: i.toString(16).padStart(16, '0') })),
+    );
+    const page = await look((await serve(server)).url);
+    await page.until(`document.querySelector('#count')?.textContent === '25,000 connections'`, 30_000);
+    expect(await page.of(COUNT_OF_ROWS)).toBeLessThan(60);
+  });
+});
