@@ -26,9 +26,18 @@ const KEY = `${SERVER}, connection`;
 const USER = 'user=~`(?i).*${user:regex}.*`';
 const CHOSEN = ['tunnel=~"$tunnel"', 'role=~"$role"', USER];
 
-/** The chosen connections with these labels; max, since a store fed by OTLP may still show what was before. */
-const info = (...labels: readonly string[]): string =>
-  maxBy([KEY, ...labels].join(', '), of('rras_connection_info', ...CHOSEN));
+/**
+ * One for each connection: a store fed by OTLP may still show what was before, and what a reload of the privacy modes
+ * changed stands in two texts for a while.
+ */
+const one = (infos: string, ...labels: readonly string[]): string =>
+  `topk by (${KEY}) (1, ${maxBy([KEY, ...labels].join(', '), infos)})`;
+
+/** The chosen connections, with these labels. */
+const info = (...labels: readonly string[]): string => {
+  const infos = of('rras_connection_info', ...CHOSEN);
+  return labels.length === 0 ? maxBy(KEY, infos) : one(infos, ...labels);
+};
 
 /** Of the chosen connections only. */
 const chosen = (expression: string): string => `(${expression}) and on (${KEY}) ${info()}`;
@@ -48,12 +57,11 @@ const byUser = (expression: string): string =>
   sumBy(
     WHO,
     `(${expression}) * on (${KEY}) group_left (${WHO}) ` +
-      // One user for each connection, also where the time shown has two texts of it.
-      `topk by (${KEY}) (1, ${maxBy(`${KEY}, ${WHO}`, `last_over_time(${of('rras_connection_info', ...WITH_USER)}[$__range])`)})`,
+      one(`last_over_time(${of('rras_connection_info', ...WITH_USER)}[$__range])`, WHO),
   );
 
 /** How many connections each user has now. */
-const connectionsByUser = `count by (${WHO}) (${maxBy(`${KEY}, ${WHO}`, of('rras_connection_info', ...WITH_USER))})`;
+const connectionsByUser = `count by (${WHO}) (${one(of('rras_connection_info', ...WITH_USER), WHO)})`;
 
 /** The same at each point of a graph: what it is at the end. */
 const atEnd = (expression: string): string => expression.replaceAll('[$__range]', '[$__range] @ end()');

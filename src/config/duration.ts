@@ -1,6 +1,7 @@
 /** Durations as Prometheus writes them: `500ms`, `1s`, `1m30s`, `2h`, `1d12h`. No fractions, no signs; units largest first. */
 
-const PATTERN =
+/** Only a zero may stand without a unit. */
+export const DURATION_PATTERN =
   /^(?:(?<d>\d{1,9})d)?(?:(?<h>\d{1,9})h)?(?:(?<m>\d{1,9})m)?(?:(?<s>\d{1,9})s)?(?:(?<ms>\d{1,9})ms)?$/;
 
 const UNITS = [

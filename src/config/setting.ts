@@ -3,7 +3,7 @@
  * problem is told once and in one voice; none shows the value of a secret.
  */
 import { z } from 'zod';
-import { formatDuration, parseDurationMs } from './duration.ts';
+import { DURATION_PATTERN, formatDuration, parseDurationMs } from './duration.ts';
 import { quote } from './flags.ts';
 import { closest } from './suggestion.ts';
 
@@ -19,6 +19,49 @@ export interface IssueParams {
 export type Report = (path: readonly PropertyKey[], message: string, hint?: string) => void;
 
 type Context = z.core.$RefinementCtx;
+
+/** A JSON Schema (draft-07) of what a file may say; it never refuses what these building blocks take. */
+export type JsonSchema = Readonly<Record<string, unknown>>;
+
+/** What an editor is told of a building block. */
+interface Form {
+  readonly schema: JsonSchema;
+  /** The key must be there. */
+  readonly required: boolean;
+}
+
+/** Made when they are asked for: only the published schema is made of them. */
+const forms = new WeakMap<z.ZodType, () => Form>();
+
+function withForm<T extends z.ZodType>(block: T, form: () => Form): T {
+  forms.set(block, form);
+  return block;
+}
+
+function formOf(block: z.ZodType): Form {
+  const form = forms.get(block);
+  if (form) return form();
+  // What is made of a value does not change what stands in the file.
+  if (block instanceof z.ZodPipe) return formOf(block.in as z.ZodType);
+  throw new TypeError('a part of the schema is no building block');
+}
+
+/** Of a building block, or of one that `transform` was called on. */
+export const jsonSchemaOf = (block: z.ZodType): JsonSchema => formOf(block).schema;
+
+/** Says what it is for, to who edits the file. `block` is one that stands at one place only. */
+export function about<T extends z.ZodType>(text: string, block: T): T {
+  const { schema, required } = formOf(block);
+  const expected = schema['description'];
+  const description = typeof expected === 'string' ? `${text} ${expected}` : text;
+  return withForm(block, () => ({ schema: { ...schema, description }, required }));
+}
+
+/** Of a schema of zod; what its refinements ask for is not in it. */
+function plainForm(schema: z.ZodType): JsonSchema {
+  const { $schema: _, ...form } = z.toJSONSchema(schema, { target: 'draft-7', io: 'input' });
+  return form;
+}
 
 /** Present or not: what an absent key means is for the setting to say. */
 const anything = z.unknown().optional();
@@ -51,11 +94,13 @@ interface SettingOptions<T> {
   readonly secret?: boolean;
   /** What to do about a value that is refused. */
   readonly hint?: (value: unknown) => string;
+  /** What the JSON Schema says besides what follows from the schema: of refinements, and the fallback as a file has it. */
+  readonly form?: JsonSchema;
 }
 
 /** One value. `expected` completes "expected ...". */
 export function setting<T>(expected: string, schema: z.ZodType<T>, options: SettingOptions<T> = {}) {
-  return anything.transform((value, context): T => {
+  const block = anything.transform((value, context): T => {
     if (value === undefined) {
       if ('fallback' in options) return options.fallback;
       return refuse(context, `is missing: expected ${expected}`);
@@ -65,6 +110,15 @@ export function setting<T>(expected: string, schema: z.ZodType<T>, options: Sett
     const found = options.secret === true && typeof value === 'string' ? '' : `, not ${show(value)}`;
     const hint = options.hint?.(value) ?? '';
     return refuse(context, `expected ${expected}${found}`, hint === '' ? quotesHint(value, schema) : hint);
+  });
+  return withForm(block, () => {
+    const { fallback, form } = options;
+    const plain = ['string', 'number', 'boolean'].includes(typeof fallback) ? { default: fallback } : {};
+    const description = `${expected.charAt(0).toUpperCase()}${expected.slice(1)}.`;
+    return {
+      schema: { ...plainForm(schema), description, ...plain, ...form },
+      required: !('fallback' in options),
+    };
   });
 }
 
@@ -103,6 +157,12 @@ export function integer(min: number, max: number, fallback: number) {
   return setting(`a whole number from ${min} to ${max}`, z.int().min(min).max(max), { fallback });
 }
 
+/** Bounds are beyond it. */
+export const DURATION_FORM: JsonSchema = {
+  pattern: DURATION_PATTERN.source,
+  examples: ['500ms', '30s', '1m30s'],
+};
+
 /** In milliseconds. The bounds are written as in a file. */
 export function duration<F extends number | undefined>(min: string, max: string, options: { fallback: F }) {
   const from = parseDurationMs(min) ?? 0;
@@ -114,14 +174,20 @@ export function duration<F extends number | undefined>(min: string, max: string,
   return setting<number | F>(
     `a duration from ${formatDuration(from)} to ${formatDuration(to)}, such as 30s or 1m30s`,
     schema,
-    options,
+    {
+      ...options,
+      form: {
+        ...DURATION_FORM,
+        ...(options.fallback !== undefined && { default: formatDuration(options.fallback) }),
+      },
+    },
   );
 }
 
 /** `what` names the entries in the plural. With no `fallback`, at least one is needed. */
 export function list<T>(what: string, item: z.ZodType<T>, fallback?: readonly NoInfer<T>[]) {
   const items = z.array(item);
-  return anything.transform((value, context): readonly T[] => {
+  const block = anything.transform((value, context): readonly T[] => {
     if (value === undefined && fallback !== undefined) return fallback;
     if (value === undefined) return refuse(context, `is missing: expected a list of ${what}`);
     if (!Array.isArray(value)) {
@@ -143,7 +209,7 @@ export function section<S extends Shape>(
 ): z.ZodType<Output<S>> {
   const schema = z.strictObject(shape);
   const siblings = Object.keys(shape);
-  return anything.transform((value, context): Output<S> => {
+  const block = anything.transform((value, context): Output<S> => {
     const map = value ?? {};
     if (typeof map !== 'object' || Array.isArray(map)) {
       const keys = siblings.length === 1 ? 'key' : 'keys';
@@ -158,13 +224,28 @@ export function section<S extends Shape>(
     }
     return values;
   });
+  return withForm(block, () => {
+    const parts = Object.entries(shape).map(([key, part]) => ({ key, ...formOf(part) }));
+    const required = parts.filter((part) => part.required).map(({ key }) => key);
+    return {
+      schema: {
+        // A key with nothing behind it is an empty section.
+        type: required.length > 0 ? 'object' : ['object', 'null'],
+        properties: Object.fromEntries(parts.map(({ key, schema: form }) => [key, form])),
+        additionalProperties: false,
+        ...(required.length > 0 && { required }),
+      },
+      required: false,
+    };
+  });
 }
 
 /** As `section`, but undefined if the key is not there. */
 export function optional<T>(schema: z.ZodType<T>) {
-  return anything.transform((value, context): T | undefined =>
+  const block = anything.transform((value, context): T | undefined =>
     value === undefined ? undefined : forward(schema.safeParse(value), context),
   );
+  return withForm(block, () => ({ schema: jsonSchemaOf(schema), required: false }));
 }
 
 function forward<T>(result: z.ZodSafeParseResult<T>, context: Context, siblings: readonly string[] = []): T {

@@ -98,14 +98,19 @@ export function createApp(options: AppOptions): RequestListener {
   });
   addReload(app, options.reload);
   // Pages have places of their own: who looks keeps no scrape out.
-  get(app, '/', limit(options), inTime, async (_request, response) => {
+  get(app, '/', limit(options), inTime, async ({ query: { server = null } }, response) => {
+    const shown = chosen(options, server ?? undefined);
+    if (!shown) {
+      answer(response, 404, 'There is no server of that name in the configuration file.');
+      return;
+    }
     const { html, policy } = landingPage({
       telemetryPath: options.telemetryPath,
-      status: await options.api.status(),
-      interfaces: await options.api.interfaces(),
+      status: await shown.api.status(),
+      interfaces: await shown.api.interfaces(),
       now: options.clock.wallSeconds(),
-      servers: [],
-      server: null,
+      servers: [...(options.servers?.().keys() ?? [])],
+      server: typeof server === 'string' ? server : null,
     });
     response.setHeader('Content-Security-Policy', policy);
     response.setHeader('Cache-Control', 'no-store');

@@ -14,7 +14,10 @@ const dashboards = readDashboards();
 const RATE_SECONDS = 15;
 const ALL = SERVERS.join('|');
 
-/** One connection of which a store fed by OTLP still has what was: two infos, which differ in the interface. */
+/**
+ * One connection that a store knows by two infos: one fed by OTLP still has what was, and a reload may change how names are
+ * shown.
+ */
 const TWICE = '00000000000000aa';
 
 /**
@@ -35,9 +38,9 @@ function madeUpPage(): string {
       series.push([`rras_connection_${direction}_${what}_total`, `connection="${TWICE}"`]);
   }
   const gauges = [
-    ...['old', 'new'].map(
+    ...['anna', 'u-7f3c'].map(
       (name) =>
-        `rras_connection_info{connection="${TWICE}",user="anna",tunnel="ikev2",role="client",interface="${name}"} 1`,
+        `rras_connection_info{connection="${TWICE}",user="${name}",tunnel="ikev2",role="client",interface="${name}"} 1`,
     ),
     `rras_connection_start_time_seconds{connection="${TWICE}"} ${Math.floor(Date.now() / 1000) - count}`,
     `rras_connection_endpoint_info{connection="${TWICE}",remote_address="203.0.113.9"} 1`,

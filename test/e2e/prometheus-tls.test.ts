@@ -53,7 +53,7 @@ requireTool('prometheus')('a Prometheus that scrapes over TLS', (path) => {
         limit: web.limit,
         basicAuth: web.basicAuth,
       },
-      render: () => Promise.resolve([Buffer.from('# TYPE rras_up gauge\nrras_up 1\n')]),
+      render: () => Promise.resolve([Buffer.from('# TYPE rras_up gauge\nrras_up 1\n# EOF\n')]),
     });
     ends.push(() => app.close());
     const data = mkdtempSync(join(tmpdir(), 'rras-exporter-prometheus-'));

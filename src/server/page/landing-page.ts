@@ -12,9 +12,9 @@ import { STYLE } from './style.ts';
 
 export interface LandingFacts extends Pick<Overview, 'status' | 'interfaces' | 'now'> {
   readonly telemetryPath: string;
-  /** Names of the servers to choose from; none where there is only one. */
+  /** Names of the servers to choose from beside the local one. */
   readonly servers: readonly string[];
-  /** The one that is shown; null where there is only one. */
+  /** The one that is shown; null: the local one. */
   readonly server: string | null;
 }
 
@@ -123,9 +123,9 @@ ${body.map(toHtml).join('\n')}
 }
 
 function serverLinks(servers: readonly string[], server: string | null): Markup {
-  const links = servers.map((name) => {
+  const links = [null, ...servers].map((name) => {
     const current: Record<string, string> = name === server ? { 'aria-current': 'page' } : {};
-    return el('li', {}, el('a', { href: queryOf(name), ...current }, name));
+    return el('li', {}, el('a', { href: `./${queryOf(name)}`, ...current }, name ?? 'Local server'));
   });
   return el('nav', { 'aria-label': 'Servers' }, el('ul', {}, ...links));
 }
