@@ -116,8 +116,8 @@ export class MonitoredServer implements ServedServer {
   /** Views and pages are made in slices, and what is kept from one to the next is for one at a time. */
   readonly #inTurn = queue();
   #running: Promise<void> | undefined;
-  /** Sorting thousands of connections anew for each page of the API would hold up everybody else. */
-  #listed: { shown: View['shown']; connections: ReturnType<typeof connectionObjects> } | undefined;
+  /** Thousands of connections are not sorted anew for each page of the API. */
+  #listed: { shown: View['shown']; connections: ReturnType<ApiData['connections']> } | undefined;
 
   constructor(parts: ServerParts, reader: Reader) {
     const { options, privacy, self, clock, logger, tracing } = parts;
@@ -255,7 +255,7 @@ export class MonitoredServer implements ServedServer {
       connections: async () => {
         const seen = await view();
         if (seen.shown === undefined || seen.shown !== this.#listed?.shown) {
-          this.#listed = { shown: seen.shown, connections: connectionObjects(seen) };
+          this.#listed = { shown: seen.shown, connections: inSlices(connectionObjects(seen), clock) };
         }
         return this.#listed.connections;
       },

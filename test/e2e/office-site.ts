@@ -1,5 +1,6 @@
 /** The landing page of a simulated office after an hour, in this process: as it would be if the hour had passed. */
 import { connectionObjects, interfaceObjects, statusObject } from '../../src/metrics/api-data.ts';
+import { atOnce } from '../../src/model/slices.ts';
 import { nameOfCode } from '../../src/native/codes.ts';
 import { SimulatedExporter } from '../metrics/simulated-exporter.ts';
 import type { RunningApp } from '../server/running-app.ts';
@@ -37,7 +38,7 @@ export async function startOffice(): Promise<RunningApp> {
           history: poller.history(),
         };
       },
-      connections: () => connectionObjects(view()),
+      connections: () => atOnce(connectionObjects(view())),
       interfaces: () => interfaceObjects(view(), nameOfCode),
     },
   });

@@ -1,6 +1,7 @@
 /** What the API tells of tunnels, beside what the metrics tell. */
 import { expect, test } from 'vitest';
-import { statusObject } from '../../src/metrics/api-data.ts';
+import { connectionObjects, statusObject } from '../../src/metrics/api-data.ts';
+import { ViewMaker } from '../../src/metrics/labels.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import { plainViews, portsOf, snapshotOf, tableOf } from './snapshots.ts';
 
@@ -37,4 +38,21 @@ test('what cannot be read is null, not 0', () => {
   expect(tunnelsOf({ portTunnels: ['pptp'] })).toEqual({
     pptp: { connections: null, portsInUse: null, ports: null },
   });
+});
+
+test('connections come once each, in the order of their ids, and in many slices', () => {
+  const ids = Array.from({ length: 20_000 }, (_, i) =>
+    ((i * 2_654_435_761) % 2 ** 32).toString(16).padStart(8, '0').repeat(2),
+  );
+  const view = new ViewMaker({
+    privacy: { users: 'plain', addresses: 'plain' },
+    detail: 'full',
+    limit: 50_000,
+  }).peek(snapshotOf({ connections: tableOf(ids.map((id) => ({ id }))) }), 0);
+  const work = connectionObjects(view);
+  let slices = 1;
+  let step = work.next();
+  for (; step.done !== true; step = work.next()) slices += 1;
+  expect(step.value.map(({ connection }) => connection)).toEqual(ids.toSorted());
+  expect(slices).toBeGreaterThan(200);
 });

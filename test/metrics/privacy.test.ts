@@ -3,6 +3,7 @@ import { createHmac } from 'node:crypto';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { connectionObjects, interfaceObjects, statusObject } from '../../src/metrics/api-data.ts';
+import { atOnce } from '../../src/model/slices.ts';
 import { CATALOGUE } from '../../src/metrics/catalogue.ts';
 import type { Format } from '../../src/metrics/exposition.ts';
 import { PageEncoder } from '../../src/metrics/exposition.ts';
@@ -70,7 +71,7 @@ function answers(privacy: Privacy): string[] {
   const views = new ViewMaker({ privacy, detail: 'full', limit: 10_000 });
   return snapshots.flatMap((snapshot) => {
     const view = views.view(snapshot, nowMs);
-    return [connectionObjects(view), interfaceObjects(view, () => undefined), statusObject(view)].map(
+    return [atOnce(connectionObjects(view)), interfaceObjects(view, () => undefined), statusObject(view)].map(
       (data) => JSON.stringify(data),
     );
   });

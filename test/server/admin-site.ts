@@ -17,6 +17,7 @@ import type { AdminService } from '../../src/admin/service.ts';
 import { openAdminService } from '../../src/admin/service.ts';
 import { parseDurationMs } from '../../src/config/duration.ts';
 import { connectionObjects, interfaceObjects, statusObject } from '../../src/metrics/api-data.ts';
+import { atOnce } from '../../src/model/slices.ts';
 import { cleanText, shownInterfaceNames } from '../../src/metrics/labels.ts';
 import { SelfMetrics } from '../../src/metrics/self.ts';
 import type { AdminConfig, Grant, GuardPolicy, Right } from '../../src/model/admin.ts';
@@ -254,7 +255,7 @@ export class AdminSite {
             history,
           };
         },
-        connections: () => connectionObjects(view()),
+        connections: () => atOnce(connectionObjects(view())),
         interfaces: () => interfaceObjects(view(), nameOfCode),
       },
       openApi,
