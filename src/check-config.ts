@@ -18,10 +18,11 @@ export async function checkConfig(file: string, load: (file: string) => Options)
   process.stdout.write(`${file} is valid\n${summary(options, tls)}\n`);
 }
 
-function summary({ admin, web }: Options, tls: boolean): string {
+function summary({ admin, servers, web }: Options, tls: boolean): string {
   const { grafana, rules } = admin.hooks;
   return [
     `listens on ${web.listenAddresses.map(formatListenAddress).join(' and ')} ${tls ? 'with' : 'without'} TLS`,
+    ...(servers.length > 0 ? [`reads ${count(servers.length, 'more server')}`] : []),
     `admin API ${web.enableAdminApi ? 'on' : 'off'}`,
     count(admin.tokens.length, 'token'),
     count(admin.clientCertificates.length, 'client certificate'),

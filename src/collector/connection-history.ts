@@ -38,10 +38,9 @@ export class ConnectionHistory {
 
   /** The last reading of a step is the one that stays. */
   record(connections: readonly { readonly tunnel: Tunnel }[]): void {
-    const found = new Map<Tunnel, number>();
-    for (const { tunnel } of connections) found.set(tunnel, (found.get(tunnel) ?? 0) + 1);
     const step = this.#step();
-    const counts = TUNNELS.map((tunnel) => found.get(tunnel) ?? 0);
+    const counts = TUNNELS.map(() => 0);
+    for (const { tunnel } of connections) counts[TUNNELS.indexOf(tunnel)]! += 1;
     this.#entries = [...this.#kept().filter((entry) => entry.step !== step), { step, counts }];
   }
 

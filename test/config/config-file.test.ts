@@ -156,7 +156,8 @@ describe('a good configuration file', () => {
     }
   });
 
-  test('names the servers that are read beside the first', () => {
+  test('names the servers that are read beside the first', async () => {
+    expect(await check('servers.good.yml')).toContain(' without TLS, reads 4 more servers, admin API off, ');
     expect(load('servers.good.yml').servers).toEqual([
       { name: 'vpn1', rras: { server: 'vpn1.example.net', simulate: null, replay: null } },
       { name: 'vpn2.example.net', rras: { server: '2001:db8::2', simulate: null, replay: null } },
