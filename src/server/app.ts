@@ -174,18 +174,24 @@ const unknownTarget = (target: unknown): string =>
     ? 'The parameter target is missing: /probe?target=NAME, with the name of a server in the configuration file.'
     : 'There is no server of that name in the configuration file.';
 
-/** Where a scraper finds the exporter. */
-function externalHost({ externalUrl = null }: AppOptions, request: Request): URL | undefined {
-  const host = request.get('Host') ?? '';
+/** A name or an address, as the header Host has it, with a port or without. */
+const HOST = /^(?:[A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?$/;
+
+/** Where a scraper finds the exporter. What a request says of it is passed on as it is: also a port that goes without saying. */
+function externalHost(
+  { externalUrl = null }: AppOptions,
+  request: Request,
+): { host: string; pathname: string } | undefined {
   if (externalUrl !== null) return new URL(externalUrl);
-  if (!/^(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?$/.test(host))
-    return undefined;
-  const url = `${request.protocol}://${host}`;
-  return URL.canParse(url) ? new URL(url) : undefined;
+  const host = request.get('Host') ?? '';
+  return HOST.test(host) && URL.canParse(`http://${host}`) ? { host, pathname: '/' } : undefined;
 }
 
 /** https://prometheus.io/docs/prometheus/latest/http_sd/ */
-function discovery({ servers }: AppOptions, { host, pathname }: URL): object[] {
+function discovery(
+  { servers }: AppOptions,
+  { host, pathname }: { host: string; pathname: string },
+): object[] {
   const path = `${pathname.replace(/\/$/, '')}/probe`;
   return [...(servers?.().keys() ?? [])].map((name) => ({
     targets: [host],

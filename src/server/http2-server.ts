@@ -72,12 +72,6 @@ export class Http2Response extends Http2ServerResponse {
     super.destroy(error);
     return this;
   }
-
-  /** An answer to HEAD has no body, whatever is given here: Node would break the stream off. */
-  override end(chunk?: unknown, ...rest: unknown[]): this {
-    const body = this.req.method === 'HEAD' && typeof chunk !== 'function' ? undefined : chunk;
-    return super.end(body as string, ...(rest as []));
-  }
 }
 
 export function createHttp2Engine(handler: RequestListener, clock: Clock, logger: Logger): Http2Engine {
@@ -93,7 +87,7 @@ export function createHttp2Engine(handler: RequestListener, clock: Clock, logger
   server.on('request', (request, response) => {
     // Taken back already: nothing of it is begun.
     if (request.stream.destroyed) return;
-    handler(request as unknown as IncomingMessage, response as unknown as ServerResponse<IncomingMessage>);
+    handler(request as unknown as IncomingMessage, response as unknown as ServerResponse);
   });
   server.on('sessionError', (error: Error) =>
     logger.debug('an HTTP/2 connection failed', { error: error.message }),

@@ -37,9 +37,8 @@ export async function listen(
     connectionsCheckingInterval: CHECKING_INTERVAL_MS,
     keepAliveTimeout: 90_000,
   };
-  const { server, closeIdle } = security
-    ? security.createServer(options, handler)
-    : createPlainServer(options, handler);
+  const web = security ? security.createServer(options, handler) : createPlainServer(options, handler);
+  const { server } = web;
   server.maxHeadersCount = MAX_HEADERS;
   server.maxConnections = MAX_CONNECTIONS;
   const net: Server = server;
@@ -59,7 +58,7 @@ export async function listen(
     close: (signal) =>
       new Promise<void>((resolve) => {
         net.close(() => resolve());
-        closeIdle();
+        web.closeIdle();
         if (signal.aborted) force();
         else signal.addEventListener('abort', force, { once: true });
       }),

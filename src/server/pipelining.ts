@@ -2,8 +2,8 @@
 import type { RequestListener } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** Scrapers and browsers send one; thousands fit into what is read at once, and would keep all others waiting. */
-const MAX_PIPELINED = 16;
+/** Scrapers and browsers send one; thousands fit into what is read at once, and would keep all others waiting for a second. */
+const MAX_PIPELINED = 100;
 
 /** Ends connections that ask for more. */
 export function withoutFloods(handler: RequestListener): RequestListener {
