@@ -5,11 +5,13 @@ import { GuardedActions } from './guarded-actions.ts';
 import type { Telemetry } from './metrics/otlp/telemetry.ts';
 import type { Privacy } from './metrics/privacy.ts';
 import { SelfMetrics } from './metrics/self.ts';
+import type { PauseState } from './model/admin.ts';
 import type { Clock } from './model/clock.ts';
 import type { LogFields, Logger } from './model/logger.ts';
 import { MonitoredServer, openServer } from './monitored-server.ts';
 import { hostConfig } from './native/host-config.ts';
 import type { HostPlaces } from './native/host-places.ts';
+import { openStorage } from './runtime/storage.ts';
 
 export interface FleetParts {
   readonly version: string;
@@ -17,6 +19,8 @@ export interface FleetParts {
   readonly logger: Logger;
   readonly places: HostPlaces;
   readonly telemetry: Telemetry | undefined;
+  /** Who stopped all actions meant those of servers to come, too. */
+  readonly pausedAs: () => PauseState | undefined;
   /** Metrics go out over OTLP. */
   readonly exportsMetrics: boolean;
 }
@@ -71,6 +75,9 @@ export class Fleet {
     }
     return async () => {
       const gone = [...this.#members.values()].filter((member) => members.get(member.origin.name) !== member);
+      // A server that is another one now keeps its audit log, and two must not write it: not before all else is well.
+      for (const { actions } of gone) await actions?.close();
+      for (const { actions } of opened) await actions?.open(this.#parts.pausedAs());
       this.#members = members;
       this.#servers = new Map([...members].map(([name, { server }]) => [name, server]));
       this.#actions = new Map(
@@ -96,6 +103,8 @@ export class Fleet {
   async #open(origin: ServerConfig, options: Options, privacy: Privacy): Promise<Member> {
     const { version, clock, places, telemetry } = this.#parts;
     const { name, rras } = origin;
+    const folder = join(options.storage.path, SERVERS_FOLDER, name);
+    if (options.web.enableAdminApi) openStorage(folder);
     const config = await hostConfig(rras, process.platform, { wallSeconds: clock.wallSeconds(), name });
     const self = new SelfMetrics({
       version,
@@ -118,18 +127,10 @@ export class Fleet {
       logger,
       tracing,
     });
-    const folder = join(options.storage.path, SERVERS_FOLDER, name);
     const actions = options.web.enableAdminApi
       ? new GuardedActions({ server, options, folder, clock, tracing })
       : undefined;
-    const member = { origin, server, actions, endExport: () => Promise.resolve() };
-    try {
-      await actions?.open();
-    } catch (error) {
-      await end(member);
-      throw error;
-    }
-    return member;
+    return { origin, server, actions, endExport: () => Promise.resolve() };
   }
 
   async #start(member: Member, options: Options): Promise<void> {

@@ -5,6 +5,7 @@ import { BadRequestBody, parseJsonBody } from './admin/hooks/json.ts';
 import type { AdminService } from './admin/service.ts';
 import type { AdminMetrics } from './metrics/admin-metrics.ts';
 import { cleanText, shownInterfaceNames } from './metrics/labels.ts';
+import type { PauseState } from './model/admin.ts';
 import type { Clock } from './model/clock.ts';
 import type { Snapshot } from './model/snapshot.ts';
 import type { Tracing } from './model/tracing.ts';
@@ -51,8 +52,11 @@ export class GuardedActions {
     return this.#service;
   }
 
-  /** An audit log that cannot be used keeps all actions from running, and nothing else. */
-  async open(): Promise<void> {
+  /**
+   * An audit log that cannot be used keeps all actions from running, and nothing else. `pausedAs`: the pause that a server
+   * begins with that was never there before.
+   */
+  async open(pausedAs?: PauseState): Promise<void> {
     const { server, folder, clock, tracing } = this.#parts;
     const { metrics } = this;
     openStorage(folder);
@@ -61,6 +65,7 @@ export class GuardedActions {
     this.#service = await openAdminService({
       config: this.#options.admin,
       folder,
+      ...(pausedAs && { pausedAs }),
       actor: server.actor,
       snapshot: () => this.#freshSnapshot(),
       interfaceNamed,

@@ -74,7 +74,7 @@ export async function serve(options: Options, load: () => Options): Promise<void
   const tls = security?.tls ?? false;
   if (options.web.enableAdminApi) {
     refuseExposedAdmin(options, tls);
-    openStorage(options.storage.path);
+    openStorage(options.storage.path, (message) => logger.warn(message));
   }
   const privacyOf = (now: Options): Privacy => choosePrivacy(now, security?.authenticates ?? false, logger);
   const privacy = privacyOf(options);
@@ -93,15 +93,27 @@ export async function serve(options: Options, load: () => Options): Promise<void
     tracing,
   });
   const exportsMetrics = plan.metrics !== undefined;
-  const fleet = new Fleet({ version, clock, logger, places, telemetry, exportsMetrics });
   if (exportsMetrics) producer = await local.producer(options.otlp.connections);
   const admin = options.web.enableAdminApi
     ? new GuardedActions({ server: local, options, folder: options.storage.path, clock, tracing })
     : undefined;
+  const fleet = new Fleet({
+    version,
+    clock,
+    logger,
+    places,
+    telemetry,
+    pausedAs: () => admin?.service?.paused,
+    exportsMetrics,
+  });
   /** The options in force. */
   let now = options;
+  const started = Promise.withResolvers<undefined>();
   const reloading = new Reloading({
+    after: started.promise,
     load: async () => {
+      // Also while the configuration is bad: the log may have been rotated, and what cannot be opened changes nothing.
+      log.reopen();
       const next = load();
       const keys = restartNeeded(now, next);
       if (keys.length > 0) {
@@ -117,12 +129,16 @@ export async function serve(options: Options, load: () => Options): Promise<void
         await commit();
         log.setLevel(next.log.level);
         telemetry?.setLevel(next.log.level);
-        log.reopen();
       };
     },
-    onEnd: (succeeded) => self.countReload(succeeded, clock.wallSeconds()),
+    onEnd: (succeeded) => {
+      self.countReload(succeeded, clock.wallSeconds());
+      // Who asked looks for it in the next scrape.
+      local.pages.clear();
+    },
     logger,
   });
+  reloading.install(process, shutdown.signal);
   const app = createApp({
     telemetryPath: options.web.telemetryPath,
     get maxRequests() {
@@ -190,7 +206,7 @@ export async function serve(options: Options, load: () => Options): Promise<void
   shutdown.add({ name: 'native host', close: stop, force: stop });
   if (telemetry)
     shutdown.add({ name: 'telemetry', close: () => telemetry.shutdown(), withinMs: TELEMETRY_END_MS });
-  reloading.install(process, shutdown.signal);
+  started.resolve(undefined);
   tellOrigin(config, logger);
   // The first snapshot makes the exporter ready; what goes wrong in it shows in the metrics and the log.
   await local.poller.run(shutdown.signal);
@@ -247,7 +263,11 @@ function choosePrivacy(options: Options, authenticated: boolean, logger: Logger)
     });
   }
   if (users !== 'pseudonym' && addresses !== 'pseudonym') return { users, addresses };
-  return { users, addresses, key: readOrMakeSecret(options.storage.path, PSEUDONYM_KEY) };
+  return {
+    users,
+    addresses,
+    key: readOrMakeSecret(options.storage.path, PSEUDONYM_KEY, (message) => logger.warn(message)),
+  };
 }
 
 interface TelemetryParts {

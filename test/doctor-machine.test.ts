@@ -1,6 +1,6 @@
 /** What `doctor` looks at of this machine and cannot be shown by running it here: clocks that jump, lists of Windows. */
 import { expect, test } from 'vitest';
-import { broadTrustees } from '../src/runtime/inspect-storage.ts';
+import { broadTrustees } from '../src/runtime/windows-acl.ts';
 import { watchClock } from '../src/runtime/watch-clock.ts';
 import { FakeClock } from './doubles/fake-clock.ts';
 
@@ -62,7 +62,9 @@ test.each([
   ],
   ['data\r\nD:(A;;FA;;;WD)(A;;FA;;;AU)', ['Everyone', 'Authenticated Users']],
   ['data\r\nD:(D;;FA;;;WD)(A;;FA;;;BA)', []],
-  ['', []],
+  ['data\r\nD:P', []],
+  ['data\r\nD:NO_ACCESS_CONTROL', ['Everyone']],
+  ['', null],
 ])('R2 of the access list %j it is told who is let in: %j', (sddl, others) => {
   expect(broadTrustees(sddl)).toEqual(others);
 });

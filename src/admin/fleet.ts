@@ -95,10 +95,13 @@ export class AdminFleet {
   }
 
   /** @throws BadRequestBody */
-  hook(caller: Grant, source: AlertSource, body: unknown, traceparent?: TraceParent): Promise<HookAnswer> {
-    return this.#local.delivered(source, body, traceparent, (delivery) =>
-      this.#decide(caller, delivery, source),
-    );
+  async hook(
+    caller: Grant,
+    source: AlertSource,
+    body: unknown,
+    traceparent?: TraceParent,
+  ): Promise<HookAnswer> {
+    return this.#decide(caller, await this.#local.read(source, body, traceparent), source);
   }
 
   /** Each server decides on its own alerts; the decisions come in the order of the alerts. */

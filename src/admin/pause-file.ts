@@ -27,11 +27,21 @@ type Content = z.infer<typeof contentSchema>;
 
 const RUNNING: Content = { paused: false, reason: '', actor: '', since: null, until: null };
 
+const contentOf = ({ paused, reason, actor, since, until }: PauseState): Content => ({
+  paused,
+  reason,
+  actor,
+  since: since ?? null,
+  until: until ?? null,
+});
+
 export interface PauseFileOptions {
   /** There already, and closed to other users. */
   readonly folder: string;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** What a first start begins with, where no file is; left out: nothing is paused. */
+  readonly first?: PauseState;
   readonly disk?: AuditDisk;
 }
 
@@ -41,6 +51,7 @@ export class PauseFile {
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #disk: AuditDisk;
+  readonly #first: Content;
   #content: Content = RUNNING;
   /** Monotonic; Infinity: until somebody resumes. */
   #untilMs = Infinity;
@@ -50,7 +61,8 @@ export class PauseFile {
   #nameIsDurable = false;
   #writing: Promise<unknown> = Promise.resolve();
 
-  constructor({ folder, clock, logger, disk = nodeDisk }: PauseFileOptions) {
+  constructor({ folder, clock, logger, first, disk = nodeDisk }: PauseFileOptions) {
+    this.#first = first?.paused === true ? contentOf(first) : RUNNING;
     this.#folder = folder;
     this.#path = join(folder, PAUSE_FILE);
     this.#clock = clock;
@@ -64,7 +76,10 @@ export class PauseFile {
       const names = await this.#disk.list(this.#folder);
       this.#isThere = names.includes(PAUSE_FILE);
       if (this.#isThere) this.#hold(await this.#read());
-      else await this.#write(RUNNING, 'create');
+      else {
+        this.#hold(this.#first);
+        await this.#write(this.#first, 'create');
+      }
     } catch (error) {
       this.#logger.error(
         'the file of the pause cannot be used: actions are paused until somebody resumes them',

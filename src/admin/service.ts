@@ -46,6 +46,8 @@ export interface AdminServiceOptions {
   readonly config: AdminConfig;
   /** There already, and closed to other users. */
   readonly folder: string;
+  /** Of a server that is new: it begins paused where all are. */
+  readonly pausedAs?: PauseState;
   readonly actor: Actor;
   /** A snapshot that is fresh, or what there is. */
   readonly snapshot: () => Promise<Snapshot>;
@@ -64,7 +66,7 @@ const GRAFANA = 'grafana';
 
 /** A log that is damaged or cannot be read keeps all actions from running, and nothing else: a pause can be set. */
 export async function openAdminService(options: AdminServiceOptions): Promise<AdminService> {
-  const { config, folder, clock, logger, events, disk } = options;
+  const { config, folder, pausedAs, clock, logger, events, disk } = options;
   const ledger = new Ledger(config.guards);
   const startMs = clock.monotonicMs();
   const startSeconds = clock.wallSeconds();
@@ -83,7 +85,13 @@ export async function openAdminService(options: AdminServiceOptions): Promise<Ad
     events.onAuditFailure();
     return unusableLog(error);
   });
-  const pause = new PauseFile({ folder, clock, logger, ...(disk && { disk }) });
+  const pause = new PauseFile({
+    folder,
+    clock,
+    logger,
+    ...(pausedAs && { first: pausedAs }),
+    ...(disk && { disk }),
+  });
   await pause.open();
   const service = new AdminService(options, { audit, ledger, pause });
   await service.begin();
@@ -103,7 +111,8 @@ export class AdminService {
   #access: Access;
   readonly #actions: Actions;
   readonly #remediation: Remediation;
-  #lastHook: Promise<unknown> = Promise.resolve();
+  #lastRead: Promise<unknown> = Promise.resolve();
+  #lastDecided: Promise<unknown> = Promise.resolve();
   /** Requests that are being decided, by idempotency key. */
   readonly #deciding = new Map<string, { readonly body: string; readonly answer: Promise<ActionAnswer> }>();
 
@@ -332,27 +341,30 @@ export class AdminService {
   }
 
   /** A notification as it came. @throws BadRequestBody if it is none of that source. */
-  hook(caller: Grant, source: AlertSource, body: unknown, traceparent?: TraceParent): Promise<HookAnswer> {
-    return this.delivered(source, body, traceparent, (delivery) => this.alerts(caller, delivery, source));
-  }
-
-  /** Has a notification decided when its turn comes. @throws BadRequestBody */
-  delivered(
+  async hook(
+    caller: Grant,
     source: AlertSource,
     body: unknown,
-    traceparent: TraceParent | undefined,
-    decide: (delivery: Delivery) => Promise<HookAnswer>,
+    traceparent?: TraceParent,
   ): Promise<HookAnswer> {
-    // One after the other, and others have their turn in between: a large one takes some time to be read.
-    const answer = this.#lastHook
-      .then(() => this.#options.clock.sleep(0))
-      .then(() => decide({ ...toDelivery(source, body), traceparent }));
-    this.#lastHook = answer.catch(() => undefined);
-    return answer;
+    return this.alerts(caller, await this.read(source, body, traceparent), source);
   }
 
+  /** Reads a notification when its turn comes. @throws BadRequestBody */
+  read(source: AlertSource, body: unknown, traceparent: TraceParent | undefined): Promise<Delivery> {
+    // One after the other, and others have their turn in between: a large one takes some time to be read.
+    const read = this.#lastRead
+      .then(() => this.#options.clock.sleep(0))
+      .then((): Delivery => ({ ...toDelivery(source, body), traceparent }));
+    this.#lastRead = read.catch(() => undefined);
+    return read;
+  }
+
+  /** Has alerts decided when their turn comes. */
   alerts(caller: Grant, delivery: Delivery, route: string): Promise<HookAnswer> {
-    return this.#remediation.decide(delivery, caller, route);
+    const answer = this.#lastDecided.then(() => this.#remediation.decide(delivery, caller, route));
+    this.#lastDecided = answer.catch(() => undefined);
+    return answer;
   }
 
   /** Newest first: the caller's own, and with the right to read those on what he may act on. */

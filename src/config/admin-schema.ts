@@ -9,6 +9,7 @@ import { RIGHTS, type ActionName, type AdminConfig } from '../model/admin.ts';
 import { formatDuration } from './duration.ts';
 import { parseMatcher } from './matcher.ts';
 import {
+  about,
   bool,
   choice,
   duration,
@@ -27,7 +28,7 @@ export const NAME_EXPECTED = 'a name of 1 to 64 letters, digits, dots, underscor
 
 const HEADER = /^[\w-]{1,100}$/;
 const LABEL = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
-const SHA256 = /^[0-9a-f]{64}$/i;
+const SHA256 = /^[0-9a-fA-F]{64}$/;
 const IP_ADDRESS = 'IP Address:';
 const SUBJECT_ALT_NAME = /^(?:DNS|URI|email|IP Address):[^\s,"]+$/;
 
@@ -35,18 +36,19 @@ const SUBJECT_ALT_NAME = /^(?:DNS|URI|email|IP Address):[^\s,"]+$/;
 const RULE_ACTIONS = ['reconnect', 'disconnect', 'hang_up'] as const satisfies readonly ActionName[];
 const NEEDS_ADDRESSES = 'update_endpoint needs addresses, which no alert may give: ask the admin API for it';
 
-const name = setting(NAME_EXPECTED, z.string().regex(NAME));
+const name = () =>
+  about('Stands in metrics and in the audit log.', setting(NAME_EXPECTED, z.string().regex(NAME)));
 const globs = (fallback?: readonly string[]) =>
   list(
     'names of interfaces, such as Site-*',
     setting('the name of an interface, such as Site-*', z.string().min(1).max(256)),
     fallback,
   );
-const grant = {
-  name,
-  rights: list('rights', choice(RIGHTS)),
-  interfaces: globs(),
-};
+const grant = () => ({
+  name: name(),
+  rights: about('What it may be used for.', list('rights', choice(RIGHTS))),
+  interfaces: about("The interfaces that it may act on; ['*'] for all.", globs()),
+});
 
 function isAddress(text: string): boolean {
   return isIP(text) !== 0 && !text.includes('%');
@@ -58,19 +60,22 @@ function asNodeWrites(text: string): string {
 }
 
 const token = section({
-  ...grant,
-  sha256: setting(
-    'the SHA-256 of the token, 64 hexadecimal digits',
-    z
-      .string()
-      .regex(SHA256)
-      .transform((hex) => hex.toLowerCase()),
-    { secret: true, hint: () => 'rras-exporter token NAME makes a token and its hash' },
+  ...grant(),
+  sha256: about(
+    'Made, with the token, by: rras-exporter token NAME.',
+    setting(
+      'the SHA-256 of the token, 64 hexadecimal digits',
+      z
+        .string()
+        .regex(SHA256)
+        .transform((hex) => hex.toLowerCase()),
+      { secret: true, hint: () => 'rras-exporter token NAME makes a token and its hash' },
+    ),
   ),
 });
 
 const certificate = section({
-  ...grant,
+  ...grant(),
   subjectAltName: setting(
     'DNS:, URI:, email: or IP Address: and a value, such as DNS:ops.example.net',
     z
@@ -89,24 +94,47 @@ function isNetwork(text: string): boolean {
 
 const guards = section(
   {
-    allow: globs(['*']),
-    deny: globs([]),
-    endpointNetworks: list(
-      'networks',
-      setting('a network such as 203.0.113.0/24 or 2001:db8::/32', z.string().refine(isNetwork)),
-      [],
+    allow: about('Interfaces that may be acted on at all.', globs(['*'])),
+    deny: about('Interfaces that are never acted on, whatever else allows it.', globs([])),
+    endpointNetworks: about(
+      'Where the new addresses of an endpoint must lie.',
+      list(
+        'networks',
+        setting('a network such as 203.0.113.0/24 or 2001:db8::/32', z.string().refine(isNetwork), {
+          form: { pattern: '^[0-9A-Fa-f:.]+/\\d{1,3}$' },
+        }),
+        [],
+      ),
     ),
-    cooldown: duration('1s', '7d', { fallback: 60_000 }),
-    cooldownMax: duration('1s', '7d', { fallback: 3_600_000 }),
-    rate: section({ burst: integer(1, 1000, 5), per: duration('1s', '1d', { fallback: 600_000 }) }),
-    maxConcurrent: integer(1, 16, 2),
-    minHealthy: section({
-      maxUnreachableShare: setting('a number from 0 to 1', z.number().min(0).max(1), { fallback: 0.5 }),
-      from: integer(1, 100_000, 4),
-    }),
-    breakerFailures: integer(1, 100, 3),
-    attemptTimeout: duration('1s', '10m', { fallback: 60_000 }),
-    dryRun: bool(false),
+    cooldown: about(
+      'Between two attempts on an interface; it doubles with each that failed.',
+      duration('1s', '7d', { fallback: 60_000 }),
+    ),
+    cooldownMax: about(
+      'The longest that the cool-down grows to.',
+      duration('1s', '7d', { fallback: 3_600_000 }),
+    ),
+    rate: about(
+      'How many actions there may be in a time, over all interfaces.',
+      section({ burst: integer(1, 1000, 5), per: duration('1s', '1d', { fallback: 600_000 }) }),
+    ),
+    maxConcurrent: about('Actions under way at once.', integer(1, 16, 2)),
+    minHealthy: about(
+      'While more than this share of the enabled interfaces is unreachable, nothing is done: then the uplink is the problem.',
+      section({
+        maxUnreachableShare: setting('a number from 0 to 1', z.number().min(0).max(1), { fallback: 0.5 }),
+        from: about('With fewer interfaces than this, the share does not count.', integer(1, 100_000, 4)),
+      }),
+    ),
+    breakerFailures: about(
+      'After so many failures in a row an interface is left to people.',
+      integer(1, 100, 3),
+    ),
+    attemptTimeout: about(
+      'How long the outcome of an action is waited for.',
+      duration('1s', '10m', { fallback: 60_000 }),
+    ),
+    dryRun: about('Decide and write down, but do nothing.', bool(false)),
   },
   ({ cooldown, cooldownMax }, report) => {
     if (cooldownMax < cooldown) {
@@ -118,10 +146,13 @@ const guards = section(
 
 export const adminSection = section(
   {
-    tokens: list('tokens', token, []),
-    clientCertificates: list('client certificates', certificate, []),
-    allowPlainHttp: bool(false),
-    guards,
+    tokens: about('Bearer tokens of the admin API and the hooks.', list('tokens', token, [])),
+    clientCertificates: about(
+      'Client certificates that the TLS of the web configuration verifies.',
+      list('client certificates', certificate, []),
+    ),
+    allowPlainHttp: about('Serve the admin API in clear also to other machines.', bool(false)),
+    guards: about('What must be true before anything is done.', guards),
   },
   ({ tokens, clientCertificates }, report) => {
     const named = [
@@ -148,11 +179,17 @@ export const adminSection = section(
   },
 );
 
-const ruleAction = choice(RULE_ACTIONS, {
-  hint: (value) => (value === 'update_endpoint' ? NEEDS_ADDRESSES : meant(value, RULE_ACTIONS)),
-});
+const ruleAction = () =>
+  choice(RULE_ACTIONS, {
+    hint: (value) => (value === 'update_endpoint' ? NEEDS_ADDRESSES : meant(value, RULE_ACTIONS)),
+  });
 
-const matcherText = setting('text such as severity="critical"', z.string());
+const matcherText = setting('text such as severity="critical"', z.string(), {
+  form: {
+    pattern: '^\\s*(?:\\{\\s*)?[a-zA-Z_][a-zA-Z0-9_]*\\s*(?:=|!=|!~)[\\s\\S]*$',
+    examples: ['alertname="RrasLinkDown"', 'severity=~"critical|warning"'],
+  },
+});
 const matcher = matcherText.transform((text, context) => {
   try {
     return parseMatcher(text);
@@ -164,17 +201,23 @@ const matcher = matcherText.transform((text, context) => {
 });
 
 const rule = section({
-  name,
-  matchers: list('matchers such as severity="critical"', matcher),
-  action: ruleAction,
-  targetLabel: setting<string | undefined>('the name of a label', z.string().regex(LABEL).max(128), {
-    fallback: undefined,
-  }),
-  maxAttempts: integer(1, 10, 3),
-  cooldown: duration('1s', '7d', { fallback: undefined }),
-  cooldownMax: duration('1s', '7d', { fallback: undefined }),
-  dryRun: bool(false),
-  allowTruncated: bool(false),
+  name: name(),
+  matchers: about(
+    'All of them must match the labels of an alert.',
+    list('matchers such as severity="critical"', matcher),
+  ),
+  action: about('What is done.', ruleAction()),
+  targetLabel: about(
+    'Names the target; else interface, and of hang_up connection.',
+    setting<string | undefined>('the name of a label', z.string().regex(LABEL).max(128), {
+      fallback: undefined,
+    }),
+  ),
+  maxAttempts: about('Executed attempts for one alert.', integer(1, 10, 3)),
+  cooldown: about('In the place of that of admin.guards.', duration('1s', '7d', { fallback: undefined })),
+  cooldownMax: about('In the place of that of admin.guards.', duration('1s', '7d', { fallback: undefined })),
+  dryRun: about('Decide and write down, but do nothing.', bool(false)),
+  allowTruncated: about('Also by notifications that Alertmanager truncated.', bool(false)),
 });
 
 const header = (fallback: string) =>
@@ -182,18 +225,21 @@ const header = (fallback: string) =>
 
 const grafana = section(
   {
-    secretFile: setting(
-      'the path of a file with the secret',
-      z
-        .string()
-        .min(1)
-        .max(4096)
-        .regex(/^[^\0]+$/),
+    secretFile: about(
+      'Readable by the account of the exporter only.',
+      setting(
+        'the path of a file with the secret',
+        z
+          .string()
+          .min(1)
+          .max(4096)
+          .regex(/^[^\0]+$/),
+      ),
     ),
     signatureHeader: header('X-Grafana-Alerting-Signature'),
     timestampHeader: header('X-Grafana-Alerting-Timestamp'),
-    maxAge: duration('1s', '1h', { fallback: 300_000 }),
-    interfaces: globs(['*']),
+    maxAge: about('Older deliveries are refused.', duration('1s', '1h', { fallback: 300_000 })),
+    interfaces: about('The interfaces that it may act on.', globs(['*'])),
   },
   ({ signatureHeader, timestampHeader }, report) => {
     if (signatureHeader.toLowerCase() === timestampHeader.toLowerCase()) {
@@ -204,10 +250,13 @@ const grafana = section(
 
 export const hooksSection = section(
   {
-    allowActions: list('actions', ruleAction, ['reconnect']),
-    grafana: optional(grafana),
-    rules: list('rules', rule, []),
-    serverLabel: setting('the name of a label', z.string().regex(LABEL).max(128), { fallback: 'instance' }),
+    allowActions: about('The actions that rules may have.', list('actions', ruleAction(), ['reconnect'])),
+    grafana: about('The webhook of Grafana alerting, signed with a secret.', optional(grafana)),
+    rules: about('The first that matches an alert decides what is done.', list('rules', rule, [])),
+    serverLabel: about(
+      'Says which of the configured servers an alert is about.',
+      setting('the name of a label', z.string().regex(LABEL).max(128), { fallback: 'instance' }),
+    ),
   },
   ({ allowActions, rules }, report) => {
     const named = rules.map((each, index) => ({ path: ['rules', index, 'name'], value: each.name }));

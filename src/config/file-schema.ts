@@ -6,9 +6,9 @@ import { z } from 'zod';
 import { adminSection, checkBoth, hooksSection } from './admin-schema.ts';
 import { OPTIONS, type OptionRow } from './options.ts';
 import { otlpSection } from './otlp.ts';
-import { expectation, hintFor, mayHoldPassword, LISTEN_ADDRESS, schemaOf } from './schema.ts';
+import { expectation, formOfRow, hintFor, mayHoldPassword, LISTEN_ADDRESS, schemaOf } from './schema.ts';
 import { serversSection } from './servers-schema.ts';
-import { list, optional, section, setting } from './setting.ts';
+import { about, type JsonSchema, list, optional, section, setting } from './setting.ts';
 import { closest } from './suggestion.ts';
 
 /** Rows of options that a file can hold, with the path of their key. */
@@ -30,9 +30,9 @@ export const fileSchema = section(
   {
     ...optionSections(ROWS),
     servers: serversSection,
-    admin: adminSection,
-    hooks: hooksSection,
-    otlp: otlpSection,
+    admin: about('Who may act, and within which bounds. A reload changes it.', adminSection),
+    hooks: about('What alerts may trigger. A reload changes it.', hooksSection),
+    otlp: about('What may go out over OTLP. A change takes a restart.', otlpSection),
   },
   ({ admin, hooks }, report) => checkBoth(admin, hooks, report),
 );
@@ -84,18 +84,37 @@ function optionSections(places: readonly Place[]): Record<string, z.ZodType> {
 
 /** A value as the file has it: a number is no text and a text no number. undefined if it is not there. */
 function optionSetting(row: OptionRow): z.ZodType {
+  return about(
+    `${row.help} ${row.reloads ? 'A reload changes it.' : 'A change takes a restart.'}`,
+    plainSetting(row),
+  );
+}
+
+function plainSetting(row: OptionRow): z.ZodType {
   const expected = expectation(row);
   const fallback = undefined;
+  const form = { ...formOfRow(row), ...defaultForm(row) };
   switch (row.kind) {
     case 'integer':
-      return setting<number | undefined>(expected, z.int().min(row.min).max(row.max), { fallback });
-    case 'listen-address':
-      return optional(list('addresses such as :10077 or 127.0.0.1:10077', setting(expected, LISTEN_ADDRESS)));
+      return setting<number | undefined>(expected, z.int().min(row.min).max(row.max), { fallback, form });
+    case 'listen-address': {
+      const address = setting(expected, LISTEN_ADDRESS, { form: formOfRow(row) });
+      return optional(list('addresses such as :10077 or 127.0.0.1:10077', address), defaultForm(row));
+    }
     default:
       return setting<unknown>(expected, schemaOf(row), {
         fallback,
         secret: mayHoldPassword(row),
         hint: (value) => hintFor(row, value),
+        form,
       });
   }
+}
+
+/** The default as a file would have it; nothing of one that depends on the platform. */
+function defaultForm(row: OptionRow): JsonSchema {
+  const { default: value, kind } = row;
+  if (value === null || typeof value === 'function') return {};
+  if (kind === 'integer') return { default: Number(value) };
+  return { default: kind === 'listen-address' ? [value] : value };
 }

@@ -5,14 +5,12 @@
 import { UsageError } from '../model/errors.ts';
 import { quote } from './flags.ts';
 import type { OtlpConfig } from './options.ts';
-import { bool, meant, section } from './setting.ts';
+import { about, bool, meant, section } from './setting.ts';
 
 /** Of the configuration file only: it has no flags. */
 export const otlpSection = section({
-  /** False: nothing is sent, whatever the variables say. */
-  enabled: bool(true),
-  /** Also the series of each connection. */
-  connections: bool(false),
+  enabled: about('false: nothing is sent, whatever the variables of OpenTelemetry say.', bool(true)),
+  connections: about('Also send the series of each connection.', bool(false)),
 });
 
 export const SIGNALS = ['traces', 'metrics', 'logs'] as const;

@@ -19,10 +19,11 @@ import {
   type Surroundings,
 } from './options.ts';
 import { otlpSection } from './otlp.ts';
+import { DURATION_FORM, type JsonSchema } from './setting.ts';
 import { closest } from './suggestion.ts';
 
-/** Paths that the exporter serves itself. */
-const RESERVED_PATH = /^\/(?:-|api)\/|^\/(?:-|api|probe|sd)$/;
+/** None of the paths that the exporter serves itself. */
+const FREE_PATH = /^(?!\/(?:-|api)\/|\/(?:-|api|probe|sd)$)/;
 const URL_PATH = /^(?:\/(?!\.{1,2}(?:\/|$))[\w.~-]+)+$/;
 const SERVER_NAME = /^[\p{L}\p{N}_](?:[\p{L}\p{N}_.-]{0,254})$/u;
 
@@ -116,11 +117,7 @@ export function schemaOf(row: OptionRow): z.ZodType {
     case 'listen-address':
       return z.array(LISTEN_ADDRESS).min(1);
     case 'url-path':
-      return z
-        .string()
-        .max(200)
-        .regex(URL_PATH)
-        .refine((path) => !RESERVED_PATH.test(path));
+      return z.string().max(200).regex(URL_PATH).regex(FREE_PATH);
     case 'path':
       return z
         .string()
@@ -133,6 +130,39 @@ export function schemaOf(row: OptionRow): z.ZodType {
       return z.string().max(2048).refine(isPlainUrl);
     case 'log-output':
       return z.string().regex(/^(?:stderr|file:[^\0]{1,4096})$/);
+  }
+}
+
+/** What the JSON Schema says of a row besides `schemaOf`: of what is refined there, as a pattern that refuses nothing good. */
+export function formOfRow(row: OptionRow): JsonSchema {
+  switch (row.kind) {
+    case 'enum': {
+      if (row.counted === undefined) return {};
+      const names = row.counted.choices.join('|');
+      const pattern = `^(?:${names}):[1-9]\\d{0,8}$`;
+      return { anyOf: [{ enum: row.choices }, { type: 'string', pattern }] };
+    }
+    case 'duration':
+      return DURATION_FORM;
+    case 'listen-address':
+      return {
+        pattern: '^(?:\\[[0-9A-Fa-f:.]+\\]|[A-Za-z0-9_.-]*):\\d{1,5}$',
+        examples: [':10077', '127.0.0.1:10077', '[::1]:10077'],
+      };
+    case 'server-name':
+      return { pattern: '^[\\p{L}\\p{N}_:][\\p{L}\\p{N}_.:%-]*$', examples: ['vpn1.example.net'] };
+    case 'url':
+      return {
+        pattern: '^[Hh][Tt][Tt][Pp][Ss]?:/*[^/?#@]+(?:/[^?#]*)?$',
+        examples: ['https://vpn-metrics.example.net'],
+      };
+    case 'log-output':
+      return { examples: ['stderr', 'file:rras-exporter.log'] };
+    case 'boolean':
+    case 'integer':
+    case 'url-path':
+    case 'path':
+      return {};
   }
 }
 

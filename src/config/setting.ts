@@ -49,17 +49,22 @@ function formOf(block: z.ZodType): Form {
 /** Of a building block, or of one that `transform` was called on. */
 export const jsonSchemaOf = (block: z.ZodType): JsonSchema => formOf(block).schema;
 
-/** Says what it is for, to who edits the file. `block` is one that stands at one place only. */
+/** Says what a building block is for, to who edits the file. It is to stand at one place only. */
 export function about<T extends z.ZodType>(text: string, block: T): T {
-  const { schema, required } = formOf(block);
-  const expected = schema['description'];
-  const description = typeof expected === 'string' ? `${text} ${expected}` : text;
-  return withForm(block, () => ({ schema: { ...schema, description }, required }));
+  const form = forms.get(block);
+  if (!form) throw new TypeError('only building blocks have a form');
+  return withForm(block, () => {
+    const { schema, required } = form();
+    const expected = schema['type'] === 'boolean' ? undefined : schema['description'];
+    const description = typeof expected === 'string' ? `${text} ${expected}` : text;
+    return { schema: { ...schema, description }, required };
+  });
 }
 
 /** Of a schema of zod; what its refinements ask for is not in it. */
 function plainForm(schema: z.ZodType): JsonSchema {
-  const { $schema: _, ...form } = z.toJSONSchema(schema, { target: 'draft-7', io: 'input' });
+  const form: Record<string, unknown> = z.toJSONSchema(schema, { target: 'draft-7', io: 'input' });
+  delete form['$schema'];
   return form;
 }
 
@@ -159,7 +164,8 @@ export function integer(min: number, max: number, fallback: number) {
 
 /** Bounds are beyond it. */
 export const DURATION_FORM: JsonSchema = {
-  pattern: DURATION_PATTERN.source,
+  pattern: DURATION_PATTERN,
+  minLength: 1,
   examples: ['500ms', '30s', '1m30s'],
 };
 
@@ -197,15 +203,27 @@ export function list<T>(what: string, item: z.ZodType<T>, fallback?: readonly No
       return refuse(context, `expected a list of ${what}, not an empty one`);
     return forward(items.safeParse(value), context);
   });
+  return withForm(block, () => ({
+    schema: {
+      type: 'array',
+      items: jsonSchemaOf(item),
+      ...(fallback === undefined ? { minItems: 1 } : { default: fallback }),
+    },
+    required: fallback === undefined,
+  }));
 }
 
 type Shape = Readonly<Record<string, z.ZodType>>;
 type Output<S extends Shape> = z.output<z.ZodObject<S>>;
 
-/** A map of known keys. Absent or empty, it has the defaults of all of them. `check` sees valid values only. */
+/**
+ * A map of known keys. Absent or empty, it has the defaults of all of them. `check` sees valid values only; `form` adds to
+ * the JSON Schema.
+ */
 export function section<S extends Shape>(
   shape: S,
   check?: (values: Output<S>, report: Report) => void,
+  form: JsonSchema = {},
 ): z.ZodType<Output<S>> {
   const schema = z.strictObject(shape);
   const siblings = Object.keys(shape);
@@ -231,21 +249,22 @@ export function section<S extends Shape>(
       schema: {
         // A key with nothing behind it is an empty section.
         type: required.length > 0 ? 'object' : ['object', 'null'],
-        properties: Object.fromEntries(parts.map(({ key, schema: form }) => [key, form])),
+        properties: Object.fromEntries(parts.map((part) => [part.key, part.schema])),
         additionalProperties: false,
         ...(required.length > 0 && { required }),
+        ...form,
       },
       required: false,
     };
   });
 }
 
-/** As `section`, but undefined if the key is not there. */
-export function optional<T>(schema: z.ZodType<T>) {
+/** As `schema`, but undefined if the key is not there; `form` adds to the JSON Schema. */
+export function optional<T>(schema: z.ZodType<T>, form: JsonSchema = {}) {
   const block = anything.transform((value, context): T | undefined =>
     value === undefined ? undefined : forward(schema.safeParse(value), context),
   );
-  return withForm(block, () => ({ schema: jsonSchemaOf(schema), required: false }));
+  return withForm(block, () => ({ schema: { ...jsonSchemaOf(schema), ...form }, required: false }));
 }
 
 function forward<T>(result: z.ZodSafeParseResult<T>, context: Context, siblings: readonly string[] = []): T {

@@ -37,6 +37,8 @@ const EVER_SHOWN = 2;
 export class ShownConnections {
   #detail: Detail;
   #limit: number;
+  /** Not in force yet. */
+  #wanted: { readonly detail: Detail; readonly limit: number } | undefined;
   // What is known of each connection, also of one that is out of sight, by its place.
   readonly #ids: (string | undefined)[] = [];
   #flags = new Uint8Array(0);
@@ -60,10 +62,12 @@ export class ShownConnections {
     this.#limit = detail === 'none' ? 0 : limit;
   }
 
-  /** From the next look on; what is accounted for goes on. */
+  /**
+   * For the looks to come; what is accounted for goes on. Where all have been shown, the next look shows them once more: the row
+   * `other` is to be there before anything moves in it.
+   */
   configure(detail: Detail, limit: number): void {
-    this.#detail = detail;
-    this.#limit = detail === 'none' ? 0 : limit;
+    this.#wanted = { detail, limit: detail === 'none' ? 0 : limit };
   }
 
   /** False as long as everything is shown. */
@@ -80,8 +84,13 @@ export class ShownConnections {
     const count = table.connections.length;
     const columns = CONNECTION_COUNTERS.map((counter) => table.counters[counter]);
     const grand = grandTotals(totals);
-    if (!this.#choosing && (this.#detail !== 'full' || count >= NEAR_LIMIT * this.#limit))
+    const { detail, limit } = this.#wanted ?? { detail: this.#detail, limit: this.#limit };
+    if (!this.#choosing && (detail !== 'full' || count >= NEAR_LIMIT * limit)) {
+      if (!this.#looked) this.#useWanted();
       this.#beginChoosing(table, columns, grand, monotonicMs);
+    } else {
+      this.#useWanted();
+    }
     this.#looked = true;
     if (!this.#choosing) {
       const rows = new Uint32Array(count);
@@ -110,6 +119,13 @@ export class ShownConnections {
       if (row % ROWS_PER_SLICE === 0) yield;
     }
     return { rows, counters, other: grand.map((sum, c) => sum - this.#shownSums[c]!) };
+  }
+
+  #useWanted(): void {
+    if (!this.#wanted) return;
+    this.#detail = this.#wanted.detail;
+    this.#limit = this.#wanted.limit;
+    this.#wanted = undefined;
   }
 
   /** Everything has been shown until now; nothing, if this is the first look. */

@@ -143,6 +143,10 @@ export class HostClient implements SourceReader, Actor, PlaceHolder {
     this.#end('the native host process had nothing to do');
   }
 
+  #isStopping(): boolean {
+    return this.#stopping.signal.aborted;
+  }
+
   #inTurn<T>(run: () => Promise<T>): Promise<T> {
     const result = this.#queue.then(run);
     // A request that fails by a defect of ours must not take those after it along.
@@ -180,14 +184,17 @@ export class HostClient implements SourceReader, Actor, PlaceHolder {
     const { clock } = this.#options;
     const timeoutMs = this.#timeoutMs;
     const now = clock.monotonicMs();
-    if (this.#stopping.signal.aborted) return { why: SHUTTING_DOWN, sent: false };
+    if (this.#isStopping()) return { why: SHUTTING_DOWN, sent: false };
     if (!this.#child && now < this.#mayStartAtMs) {
       const seconds = Math.ceil((this.#mayStartAtMs - now) / 1000);
       const why = `the native host process is down; it is started again in ${seconds} s at the earliest`;
       return { why, sent: false };
     }
     this.#endIdling.abort();
-    if (!(await this.#takePlace(timeoutMs))) {
+    const hasPlace = await this.#takePlace(timeoutMs);
+    // A place that was given in the moment of the end is for nobody any more.
+    if (this.#isStopping()) return { why: SHUTTING_DOWN, sent: false };
+    if (!hasPlace) {
       const why = `as many native host processes as may be are at work (--native.max-processes), and none came free within ${timeoutMs} ms`;
       return { why, sent: false };
     }

@@ -9,6 +9,8 @@ export interface PlaceHolder {
   makeRoom(): void;
 }
 
+const NONE_FREE = 'no place came free';
+
 export class HostPlaces {
   readonly #max: number;
   readonly #held = new Set<PlaceHolder>();
@@ -22,17 +24,21 @@ export class HostPlaces {
 
   /** Resolves when the place is there; rejects, and waits no longer, when the signal is aborted. */
   take(holder: PlaceHolder, signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
+    if (signal.aborted) return Promise.reject(new Error(NONE_FREE));
     this.#idle.delete(holder);
     if (this.#held.has(holder)) return Promise.resolve();
     return new Promise((resolve, reject) => {
-      const waiter = { holder, enter: resolve };
+      const giveUp = (): void => {
+        this.#waiting.splice(this.#waiting.indexOf(waiter), 1);
+        reject(new Error(NONE_FREE));
+      };
+      const enter = (): void => {
+        signal.removeEventListener('abort', giveUp);
+        resolve();
+      };
+      const waiter = { holder, enter };
       this.#waiting.push(waiter);
-      signal.addEventListener('abort', () => {
-        const at = this.#waiting.indexOf(waiter);
-        if (at !== -1) this.#waiting.splice(at, 1);
-        reject(new Error('no place came free'));
-      });
+      signal.addEventListener('abort', giveUp, { once: true });
       this.#admit();
     });
   }

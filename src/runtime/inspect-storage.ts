@@ -2,26 +2,15 @@
  * Whether the storage folder will do, as openStorage will judge it. It leaves everything as it was: what it makes to try
  * is beside the folder, or has a name of its own in it, and is removed at once.
  */
-import { execFileSync } from 'node:child_process';
 import type { Stats } from 'node:fs';
 import { randomBytes } from 'node:crypto';
-import {
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmdirSync,
-  rmSync,
-  statSync,
-  unlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join, resolve, win32 } from 'node:path';
+import { mkdirSync, rmdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import type { Finding } from '../model/check.ts';
 import { PSEUDONYM_KEY, readSecret } from './storage.ts';
+import { closingCommand, othersWhoEnter } from './windows-acl.ts';
 
 const OTHERS_MODE = 0o077;
-const ICACLS_MS = 5_000;
 const ELSEWHERE = 'or choose another folder by --storage.path';
 
 /** The folder may be missing: the exporter makes it when it first needs it. */
@@ -52,12 +41,14 @@ export function inspectStorage(path: string): Finding {
     const [summary = '', ...rest] = reasonOf(error).split('; ');
     return { status: 'fail', summary, fix: rest.join('; ') || grant(secret) };
   }
-  const others = process.platform === 'win32' ? othersOnWindows(path) : [];
+  const others = process.platform === 'win32' ? othersWhoEnter(path) : [];
+  if (others === null)
+    return { status: 'ok', summary: `${path} can be written; icacls does not tell who else can enter it` };
   if (others.length > 0)
     return {
-      status: 'warn',
+      status: 'fail',
       summary: `${path} is open to ${others.join(' and ')}`,
-      fix: `icacls "${path}" /inheritance:r /grant *S-1-5-18:(OI)(CI)F /grant *S-1-5-32-544:(OI)(CI)F, and one more /grant for the account of the exporter if it is another`,
+      fix: `${closingCommand(path, others)}, and one more /grant for the account of the exporter if it is no administrator`,
     };
   return { status: 'ok', summary: `${path} can be written, and is closed to other users` };
 }
@@ -100,41 +91,3 @@ const grant = (path: string): string =>
 /** Node's `EACCES: permission denied, open '/path'` without what follows. */
 const reasonOf = (error: unknown): string =>
   (error instanceof Error ? error.message : String(error)).replace(/, \w+ '[^']*'(?: -> '[^']*')?$/, '');
-
-/** Empty also where icacls cannot tell: nothing is then said of others. */
-function othersOnWindows(path: string): string[] {
-  const folder = mkdtempSync(join(tmpdir(), 'rras-exporter-doctor-'));
-  const file = join(folder, 'acl');
-  try {
-    const icacls = win32.join(process.env['SystemRoot'] ?? 'C:\\Windows', 'System32', 'icacls.exe');
-    execFileSync(icacls, [path, '/save', file, '/q'], {
-      stdio: 'ignore',
-      windowsHide: true,
-      timeout: ICACLS_MS,
-    });
-    return broadTrustees(readFileSync(file, 'utf16le'));
-  } catch {
-    return [];
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
-/** Groups that hold more than the administrators, as SDDL writes them. */
-const BROAD: Readonly<Record<string, string>> = {
-  WD: 'Everyone',
-  AU: 'Authenticated Users',
-  BU: 'Users',
-  BG: 'Guests',
-  IU: 'Interactive',
-  NU: 'Network',
-  AN: 'Anonymous',
-  DU: 'Domain Users',
-};
-
-/** Who of the large groups is allowed anything by the DACL of a security descriptor in SDDL. */
-export function broadTrustees(sddl: string): string[] {
-  const [, dacl = ''] = /D:[A-Z]*((?:\([^()]*\))*)/.exec(sddl) ?? [];
-  const allowed = [...dacl.matchAll(/\(A;[^;]*;[^;]*;[^;]*;[^;]*;([^;)]*)/g)].map(([, sid = '']) => sid);
-  return [...new Set(allowed)].flatMap((sid) => BROAD[sid] ?? []);
-}

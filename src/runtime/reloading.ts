@@ -10,6 +10,8 @@ export interface ReloadingOptions {
   /** Reads and checks without any effect; rejects with what is wrong. What it resolves to puts it into force. */
   readonly load: () => Promise<() => Promise<void>>;
   readonly onEnd: (succeeded: boolean) => void;
+  /** Nothing is loaded before it resolves, as while the program starts. */
+  readonly after: Promise<unknown>;
   readonly logger: Logger;
 }
 
@@ -21,12 +23,13 @@ export interface SignalSource {
 
 export class Reloading {
   readonly #options: ReloadingOptions;
-  #last: Promise<void> = Promise.resolve();
+  #last: Promise<unknown>;
   /** Not begun yet. */
   #next: Promise<void> | undefined;
 
   constructor(options: ReloadingOptions) {
     this.#options = options;
+    this.#last = options.after;
   }
 
   /** SIGHUP, where that is no end of a console window. */

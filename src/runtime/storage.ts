@@ -2,7 +2,6 @@
  * The folder that the exporter keeps its state in. It holds secrets, so it is made for the exporter's account and the
  * administrators alone, and one that others can enter is refused.
  */
-import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import {
   closeSync,
@@ -16,7 +15,8 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs';
-import { join, win32 } from 'node:path';
+import { join } from 'node:path';
+import { closeFolder, closingCommand, othersWhoEnter } from './windows-acl.ts';
 
 /** Name of the key of the pseudonyms. Without it nobody can tell whose they are; with a new one all change. */
 export const PSEUDONYM_KEY = 'pseudonym.key';
@@ -26,11 +26,14 @@ const OWNER_ONLY = 0o700;
 const SECRET_MODE = 0o600;
 const SECRET_BYTES = 32;
 
-/** SYSTEM, Administrators; by SID, as their names are translated on localised Windows. */
-const TRUSTED_SIDS = ['*S-1-5-18', '*S-1-5-32-544'] as const;
+/** Folders on Windows that were looked at: each look takes a process. */
+const judged = new Set<string>();
 
-/** Makes the folder if it is not there; rejects, saying what to do, if it cannot be made or others can enter it. */
-export function openStorage(path: string): void {
+/**
+ * Makes the folder if it is not there; throws, saying what to do, if it cannot be made or others can enter it. `warn` is told
+ * where nobody can tell.
+ */
+export function openStorage(path: string, warn: (message: string) => void = () => undefined): void {
   const advice = 'choose another folder by --storage.path';
   let made: string | undefined;
   try {
@@ -41,15 +44,9 @@ export function openStorage(path: string): void {
     });
   }
   if (process.platform === 'win32') {
-    if (made !== undefined) {
-      try {
-        restrictOnWindows(path);
-      } catch (error) {
-        // Left open, it would pass for a good one at the next start.
-        rmdirSync(path);
-        throw error;
-      }
-    }
+    if (made !== undefined) closeNew(path);
+    else if (!judged.has(path)) judge(path, othersWhoEnter(path), warn);
+    judged.add(path);
     return;
   }
   const stat = statSync(path);
@@ -59,9 +56,34 @@ export function openStorage(path: string): void {
   }
 }
 
+/** Left open, it would pass for a good one at the next start. */
+function closeNew(path: string): void {
+  try {
+    closeFolder(path);
+  } catch (error) {
+    rmdirSync(path);
+    throw new Error(
+      `the storage folder ${path} cannot be closed to other users (icacls): ${reasonOf(error)}`,
+      { cause: error },
+    );
+  }
+}
+
+/** `others`: who of the large groups can enter a folder of Windows, null if nobody can tell. */
+export function judge(path: string, others: readonly string[] | null, warn: (message: string) => void): void {
+  if (others === null) {
+    warn(`icacls does not tell who can enter the storage folder ${path}: see to it that others cannot`);
+  } else if (others.length > 0) {
+    const command = closingCommand(path, others);
+    throw new Error(
+      `the storage folder ${path} is open to ${others.join(' and ')}; close it by: ${command}, and with one more /grant for the account of the exporter if it is no administrator`,
+    );
+  }
+}
+
 /** The secret of that name, 32 random bytes; made at the first use and never changed after. */
-export function readOrMakeSecret(path: string, name: string): Uint8Array {
-  openStorage(path);
+export function readOrMakeSecret(path: string, name: string, warn?: (message: string) => void): Uint8Array {
+  openStorage(path, warn);
   const file = join(path, name);
   try {
     return readSecret(file);
@@ -101,23 +123,6 @@ export function readSecret(file: string): Uint8Array {
     );
   }
   return Buffer.from(text, 'hex');
-}
-
-/** Takes away what the folder inherits and gives it to SYSTEM, Administrators and the account that runs this. */
-function restrictOnWindows(path: string): void {
-  const system = process.env['SystemRoot'] ?? 'C:\\Windows';
-  const account = process.env['USERNAME'];
-  const trusted = account === undefined ? TRUSTED_SIDS : [...TRUSTED_SIDS, account];
-  const grants = trusted.flatMap((who) => ['/grant', `${who}:(OI)(CI)F`]);
-  const icacls = win32.join(system, 'System32', 'icacls.exe');
-  try {
-    execFileSync(icacls, [path, '/inheritance:r', ...grants], { stdio: 'ignore', windowsHide: true });
-  } catch (error) {
-    throw new Error(
-      `the storage folder ${path} cannot be closed to other users (icacls): ${reasonOf(error)}`,
-      { cause: error },
-    );
-  }
 }
 
 const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -53,7 +53,7 @@ const STATUSES = {
   400: 'The request is malformed; `error` says where.',
   401: 'No valid token or client certificate.',
   403: 'The caller may not do this, or the policy does not allow it.',
-  404: 'There is no such thing, or the admin API is off.',
+  404: 'There is no such thing, no server of that name, or the admin API is off.',
   405: 'The method is not allowed here.',
   409: 'Not now, or not any more: `errorType` is cooldown, busy, breaker, min_healthy or gone.',
   413: 'The body is too long.',
@@ -272,9 +272,11 @@ export function openApiDocument({ version, hooks }: OpenApiOptions): object {
 function describe(operation: Operation): object {
   const { id, summary, tag, body, answer, paged, acts, path, method, statuses = [] } = operation;
   const own = tag !== 'snapshot';
+  const ofServer = answer !== null;
   const refusals = [
+    ...(ofServer ? ([404] as const) : []),
     ...(paged || method === 'post' ? ([400] as const) : []),
-    ...(own ? ([401, 403, 404, 429, 503] as const) : []),
+    ...(own ? ([401, 403, 429, 503] as const) : []),
     ...(method === 'post' ? ([413, 415] as const) : []),
     405 as const,
     ...statuses,
@@ -292,7 +294,10 @@ function describe(operation: Operation): object {
     ...(own && {
       security: [{ token: [] }, { certificate: [] }, ...(signed ? [{ grafana: [] }] : [])],
     }),
-    parameters: parametersOf(path, paged === true, acts === true),
+    parameters: [
+      ...parametersOf(path, paged === true, acts === true),
+      ...(ofServer ? [serverParameter(path)] : []),
+    ],
     ...(body && { requestBody: { required: true, content: json(reference(body)) } }),
     responses: {
       200: acts
@@ -338,13 +343,28 @@ const PATH_PARAMETERS: Readonly<Record<string, { readonly description: string; r
     id: { description: 'Id of an action.' },
   };
 
+const text = (name: string, where: string, description: string, pattern?: string): object => ({
+  name,
+  in: where,
+  description,
+  schema: { type: 'string', ...(pattern && { pattern }) },
+});
+
+/** What a request is about that names no server. */
+const WITHOUT_SERVER: Readonly<Record<string, string>> = {
+  '/api/v1/admin/pause': 'all servers',
+  '/api/v1/admin/resume': 'all servers',
+  '/api/v1/admin/actions/{id}': 'the one that the action was on',
+  '/api/v1/hooks/alertmanager': 'the one that a label of each alert names',
+  '/api/v1/hooks/grafana': 'the one that a label of each alert names',
+};
+
+function serverParameter(path: string): object {
+  const without = WITHOUT_SERVER[path] ?? 'the one of the flags';
+  return text('server', 'query', `Name of a server in the configuration file; without it: ${without}.`);
+}
+
 function parametersOf(path: string, paged: boolean, acts: boolean): object[] {
-  const text = (name: string, where: string, description: string, pattern?: string): object => ({
-    name,
-    in: where,
-    description,
-    schema: { type: 'string', ...(pattern && { pattern }) },
-  });
   const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => {
     const { description = '', pattern } = PATH_PARAMETERS[name] ?? {};
     return { ...text(name, 'path', description, pattern), required: true };

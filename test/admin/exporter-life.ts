@@ -82,7 +82,13 @@ export const configOf = ({ guards, hooks, ...others }: ConfigChanges = {}): Admi
   allowPlainHttp: false,
   ...others,
   guards: { ...POLICY, ...guards },
-  hooks: { allowActions: ['reconnect'], rules: [RULE], serverLabel: 'instance', grafana: undefined, ...hooks },
+  hooks: {
+    allowActions: ['reconnect'],
+    rules: [RULE],
+    serverLabel: 'instance',
+    grafana: undefined,
+    ...hooks,
+  },
 });
 
 /** A request as a caller makes it. */

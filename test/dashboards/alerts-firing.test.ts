@@ -1,12 +1,8 @@
 /**
  * Each alert fires on a real Prometheus that scrapes the program, with durations that a test has the patience for. What
- * no scenario of the simulator shows comes out of recordings of it that are played back. A page of the test's own stands
- * in only for a load of the configuration that failed, since the program reads its configuration at its start only.
+ * no scenario of the simulator shows comes out of recordings of it that are played back.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import type { Server } from 'node:http';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -64,8 +60,6 @@ interface FiringAlert {
   readonly state: string;
 }
 
-const PAGE = 'rras_exporter_config_last_reload_successful 0\n';
-
 requireTool('prometheus', 'jsonnet')('on a Prometheus that scrapes simulated servers', (path, jsonnet) => {
   const folder = mkdtempSync(join(tmpdir(), 'rras-exporter-alerts-'));
   const targetsFile = join(folder, 'targets.json');
@@ -74,7 +68,6 @@ requireTool('prometheus', 'jsonnet')('on a Prometheus that scrapes simulated ser
   let office: GuardedExporter | undefined;
   let large: Program;
   let stopped: Program;
-  let page: Server | undefined;
 
   const setTargets = (targets: Readonly<Record<string, string>>): void =>
     writeFileSync(
@@ -120,10 +113,8 @@ requireTool('prometheus', 'jsonnet')('on a Prometheus that scrapes simulated ser
           }),
       }),
     ]);
-    const server = (page = createServer((_, response) => {
-      response.setHeader('Content-Type', 'text/plain; version=0.0.4').end(PAGE);
-    }));
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const config = join(folder, 'rras-exporter.yml');
+    writeFileSync(config, 'log: {level: info}\n');
     const replay = (recorded: { readonly path: string }): Promise<Program> =>
       Program.serve(`--rras.replay=${recorded.path}`);
     const nobody = `http://127.0.0.1:${await freePort()}`;
@@ -144,13 +135,16 @@ requireTool('prometheus', 'jsonnet')('on a Prometheus that scrapes simulated ser
       replay(recordedStopped),
     ]);
     [office, large, stopped] = [guarded, many, halted];
-    const [still, broken, crowded, fast] = await Promise.all([
+    const [still, broken, crowded, fast, misconfigured] = await Promise.all([
       replay(recordedStill),
       replay(recordedBroken),
       Program.serve('--rras.simulate=crowded'),
       // Read as seldom as by a Prometheus with the interval of the example.
       Program.serve('--rras.simulate=fast', '--collector.min-interval=15s'),
+      Program.serve('--rras.simulate=small', `--config.file=${config}`),
     ]);
+    writeFileSync(config, 'log: {level: loud}\n');
+    misconfigured.signal('SIGHUP');
     setTargets({
       office: office.program.url,
       flapping: flapping.url,
@@ -160,7 +154,7 @@ requireTool('prometheus', 'jsonnet')('on a Prometheus that scrapes simulated ser
       broken: broken.url,
       crowded: crowded.url,
       fast: fast.url,
-      page: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      misconfigured: misconfigured.url,
     });
     prometheus = await ScrapingPrometheus.startWith(path, join(folder, 'prometheus.yml'), folder);
   });
@@ -168,7 +162,6 @@ requireTool('prometheus', 'jsonnet')('on a Prometheus that scrapes simulated ser
   afterAll(async () => {
     await prometheus?.end();
     await office?.drop();
-    page?.close();
     await endAll();
     rmSync(folder, { recursive: true, force: true });
   });
@@ -215,7 +208,7 @@ requireTool('prometheus', 'jsonnet')('on a Prometheus that scrapes simulated ser
       'RrasEnumerationAnomalies broken',
       'RrasPortsExhausted crowded',
       'RrasCountersAmbiguous fast',
-      'RrasConfigReloadFailed page',
+      'RrasConfigReloadFailed misconfigured',
     );
     // An attempt of its own clears the reasons while it lasts, but not from the text.
     const madrid = (await firing()).find(

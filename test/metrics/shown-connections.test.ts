@@ -35,7 +35,9 @@ class Server {
   readonly live = new Map<string, Source>();
   readonly #ledger = new TotalsLedger();
   readonly #shown: ShownConnections;
-  readonly #limit: number;
+  #limit: number;
+  /** Of the next scrape only, where more may be shown once more. */
+  #limitBefore = 0;
   #started = 0;
   readonly #freePlaces: number[] = [];
   nowMs = 1_000_000;
@@ -49,6 +51,12 @@ class Server {
   constructor(detail: Detail, limit: number) {
     this.#limit = limit;
     this.#shown = new ShownConnections(detail, limit);
+  }
+
+  configure(detail: Detail, limit: number): void {
+    this.#limitBefore = Math.max(this.#limit, this.#limitBefore);
+    this.#limit = limit;
+    this.#shown.configure(detail, limit);
   }
 
   start(bytes = 0): Source {
@@ -106,7 +114,8 @@ class Server {
   }
 
   #scrape(choice: Choice, table: ConnectionTable, totals: Totals): void {
-    expect(choice.rows.length).toBeLessThanOrEqual(this.#limit);
+    expect(choice.rows.length).toBeLessThanOrEqual(Math.max(this.#limit, this.#limitBefore));
+    this.#limitBefore = 0;
     this.shownIds = [...choice.rows].map((row) => table.connections[row]!.id);
     for (let c = 0; c < N; c += 1) {
       const samples = this.#samples[c]!;
@@ -227,6 +236,54 @@ test('any starts, ends, gaps and traffic: no series falls, and nothing is lost o
     ),
     { numRuns: 2000 },
   );
+});
+
+test('C any change of detail and limit by reloads: no series falls, and nothing is lost or counted twice', () => {
+  const look = fc.record({
+    change: fc.option(
+      fc.record({ detail: fc.constantFrom<Detail>('full', 'top', 'none'), limit: fc.nat(12) }),
+    ),
+    starts: fc.nat(1),
+    end: fc.boolean(),
+    moves: fc.array(fc.record({ who: fc.nat(20), bytes: fc.nat(1_000_000) }), { maxLength: 8 }),
+  });
+  fc.assert(
+    fc.property(fc.array(look, { maxLength: 25 }), (looks) => {
+      // All are shown, until a reload wants less.
+      const server = new Server('full', 1000);
+      for (let i = 0; i < 10; i += 1) server.start();
+      server.look();
+      for (const { change, starts, end, moves } of looks) {
+        const sources = [...server.live.values()];
+        for (const { who, bytes } of moves) {
+          const source = sources[who % Math.max(1, sources.length)];
+          if (source) server.move(source, bytes);
+        }
+        if (end && sources[0]) server.end(sources[0]);
+        // What begins while all are shown has no row to lose its first bytes to.
+        for (let i = 0; i < starts; i += 1) server.start();
+        if (change) server.configure(change.detail, Math.max(1, change.limit));
+        server.look();
+      }
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test('a smaller limit hides connections from the second scrape on: at the first, `other` begins at 0', () => {
+  const server = new Server('full', 100);
+  const sources = Array.from({ length: 20 }, () => server.start());
+  server.look();
+  server.configure('full', 5);
+  for (const source of sources) server.move(source, 1000);
+  server.look();
+  expect([server.shownIds.length, server.other]).toEqual([20, 0]);
+  for (const source of sources) server.move(source, 1000);
+  server.look();
+  expect([server.shownIds.length, server.other]).toEqual([5, 15_000]);
+  server.configure('full', 100);
+  server.look();
+  expect([server.shownIds.length, server.other]).toEqual([20, 15_000]);
 });
 
 describe('the choice', () => {

@@ -13,8 +13,9 @@ import type { Logger } from '../../src/model/logger.ts';
 import type { Source } from '../../src/model/words.ts';
 import { parseHostMessage } from '../../src/native/check-message.ts';
 import type { HostProcess } from '../../src/native/client.ts';
-import { BACKOFF_MS, CRASH_LIMIT, CRASH_WINDOW_MS, HostClient } from '../../src/native/client.ts';
+import { BACKOFF_MS, CRASH_LIMIT, CRASH_WINDOW_MS, HostClient, IDLE_MS } from '../../src/native/client.ts';
 import { ConnectionDecoder } from '../../src/native/decode.ts';
+import { HostPlaces } from '../../src/native/host-places.ts';
 import type { HostMessage, HostRequest } from '../../src/native/host-messages.ts';
 import { IDENTITIES_PER_MESSAGE, toMessages } from '../../src/native/host-messages.ts';
 import { FakeClock, settle } from '../doubles/fake-clock.ts';
@@ -557,6 +558,217 @@ describe('stop', () => {
     client.stop();
     children[0]!.exit('SIGKILL');
     expect([restarts, lines]).toEqual([[], []]);
+  });
+});
+
+describe('an idle child', () => {
+  it('is ended after a while, which is no restart, and the next read starts one anew', async () => {
+    const { clock, client, children, restarts, lines, sound } = start();
+    for (const count of [1, 2, 3]) {
+      expect(await sound()).toEqual(ok(SERVER));
+      expect(children).toHaveLength(count);
+      await clock.advance(IDLE_MS - 1);
+      expect(children.at(-1)!.killed).toBe(0);
+      await clock.advance(1);
+      expect(children.at(-1)!.killed).toBe(1);
+      // It is told of later, as ends of processes are.
+      children.at(-1)!.exit('SIGKILL');
+      expect(clock.pending).toBe(0);
+      await clock.advance(10 * IDLE_MS);
+    }
+    expect([restarts, lines]).toEqual([[], []]);
+    client.stop();
+    expect(children).toHaveLength(3);
+  });
+
+  it('stays as long as it is asked for often enough', async () => {
+    const { clock, client, children, sound } = start();
+    for (let i = 0; i < 20; i += 1) {
+      await sound();
+      await clock.advance(IDLE_MS - 1);
+    }
+    expect([children.length, children[0]!.killed]).toEqual([1, 0]);
+    client.stop();
+  });
+
+  it('is none while a request is under way, however long that takes', async () => {
+    const { clock, client, children, sound, begin } = start();
+    client.setTimeoutMs(2 * IDLE_MS);
+    await sound();
+    await clock.advance(IDLE_MS - 1);
+    const slow = await begin();
+    await clock.advance(2 * IDLE_MS - 1);
+    expect([slow.outcome, children[0]!.killed]).toEqual([undefined, 0]);
+    children[0]!.answer(ok(SERVER));
+    await settle();
+    expect(slow.outcome).toEqual(ok(SERVER));
+    client.stop();
+  });
+
+  it('that crashes is a crash, and one that was ended counts not towards those', async () => {
+    const { clock, client, children, restarts, sound } = start();
+    for (let i = 0; i < 2 * CRASH_LIMIT; i += 1) {
+      await sound();
+      await clock.advance(IDLE_MS);
+      children.at(-1)!.exit('SIGKILL');
+    }
+    await sound();
+    children.at(-1)!.exit('SIGSEGV');
+    expect(restarts).toEqual(['crash']);
+    expect(await sound()).toEqual(ok(SERVER));
+    client.stop();
+  });
+});
+
+describe('children of several servers', () => {
+  const SOURCES_OF_A_POLL = 4;
+
+  /** Clients that share so many places; each child answers at once, but those that hang. */
+  function fleet(servers: number, max: number) {
+    const places = new HostPlaces(max);
+    const clock = new FakeClock();
+    const started: number[] = [];
+    const inside = new Set<number>();
+    const hanging = new Set<number>();
+    const restarts: string[] = [];
+    const quiet = (): void => undefined;
+    let most = 0;
+    const clients = Array.from({ length: servers }, (_, server) => {
+      const spawn = (): HostProcess => {
+        started.push(server);
+        inside.add(server);
+        most = Math.max(most, inside.size);
+        const child = new ProcessDouble(clock.monotonicMs());
+        return {
+          send: (request) => {
+            child.send(request);
+            if (!hanging.has(server)) setImmediate(() => child.answer(ok(SERVER)));
+          },
+          onMessage: (listener) => child.onMessage(listener),
+          onExit: quiet,
+          kill: () => void inside.delete(server),
+        };
+      };
+      return new HostClient({
+        spawn,
+        clock,
+        logger: { debug: quiet, info: quiet, warn: quiet, error: quiet },
+        places,
+        timeoutMs: TIMEOUT_MS,
+        onRestart: (reason) => void restarts.push(`${server} ${reason}`),
+      });
+    });
+    const read = (server: number) => {
+      const state: { outcome?: ReadOutcome } = {};
+      const whole = clients[server]!.read('server').then((outcome) => (state.outcome = outcome));
+      return { state, whole };
+    };
+    /** One source after the other, as a poll has them. */
+    const poll = async (server: number): Promise<readonly ReadOutcome[]> => {
+      const outcomes: ReadOutcome[] = [];
+      while (outcomes.length < SOURCES_OF_A_POLL) outcomes.push(await clients[server]!.read('server'));
+      return outcomes;
+    };
+    /** Lets time pass until it is over. */
+    const passing = async <T>(promise: Promise<T>): Promise<T> => {
+      const state = { isOver: false };
+      void promise.finally(() => (state.isOver = true));
+      for (let i = 0; !state.isOver && i < 1000; i += 1) {
+        await settle();
+        await clock.advance(10);
+      }
+      return promise;
+    };
+    return { clock, clients, started, inside, hanging, restarts, read, poll, passing, most: () => most };
+  }
+
+  it('are as many as may be and no more, and every server is read', async () => {
+    const { poll, passing, started, restarts, most } = fleet(8, 3);
+    for (let round = 1; round <= 3; round += 1) {
+      const outcomes = await passing(Promise.all([0, 1, 2, 3, 4, 5, 6, 7].map(poll)));
+      expect(outcomes.flat()).toEqual(Array(8 * SOURCES_OF_A_POLL).fill(ok(SERVER)));
+    }
+    expect(most()).toBe(3);
+    // Between the sources of a poll nobody loses its child, however many wait for one.
+    expect(started.length).toBeLessThanOrEqual(3 * 8);
+    expect(restarts).toEqual([]);
+  });
+
+  it('give way to each other only while they have nothing to do', async () => {
+    const { clock, read, started, inside, hanging, passing } = fleet(2, 1);
+    hanging.add(0);
+    const slow = read(0);
+    await settle();
+    await clock.advance(1);
+    const other = read(1);
+    await settle();
+    await clock.advance(TIMEOUT_MS - 2);
+    expect([slow.state.outcome, other.state.outcome, started]).toEqual([undefined, undefined, [0]]);
+    hanging.delete(0);
+    // Its deadline is over: so is its child, and the place is free.
+    await clock.advance(1);
+    await passing(other.whole);
+    expect(slow.state.outcome).toMatchObject(hostFailure(/took longer than 10000 ms/));
+    expect([...inside]).toEqual([1]);
+  });
+
+  it('that all hang keep nobody waiting past the deadline, who is told by which flag', async () => {
+    const { clock, clients, read, started, hanging, restarts } = fleet(3, 1);
+    hanging.add(0);
+    clients[0]!.setTimeoutMs(2 * TIMEOUT_MS);
+    read(0);
+    const [second, third] = [read(1), read(2)];
+    await settle();
+    await clock.advance(TIMEOUT_MS);
+    await settle();
+    const given = [second, third].map(({ state }) => state.outcome);
+    expect(given.filter((outcome) => outcome?.status === 'failed')).toMatchObject([
+      {
+        failure: {
+          kind: 'host_down',
+          message: expect.stringMatching(
+            /^as many native host processes as may be are at work \(--native\.max-processes\), and none came free within 10000 ms: /,
+          ) as unknown,
+        },
+        report: { seconds: 0, calls: [] },
+      },
+      { failure: { kind: 'host_down' } },
+    ]);
+    expect([started, restarts]).toEqual([[0], []]);
+    // Who gave up is no part of the queue any more.
+    await clock.advance(TIMEOUT_MS);
+    expect([started, restarts]).toEqual([[0], ['0 timeout']]);
+  });
+
+  it('that waited for a place and were stopped say so, and start nothing when one comes free', async () => {
+    const { clients, read, started, hanging, inside, clock } = fleet(3, 1);
+    hanging.add(0);
+    const readings = [read(0), read(1), read(2)];
+    await settle();
+    // One after the other, as the end of the exporter has it: each place that comes free goes to the next.
+    for (const client of clients) client.stop();
+    await settle();
+    for (const { state } of readings) {
+      expect(state.outcome).toMatchObject(hostFailure(/^the exporter is shutting down/));
+    }
+    expect([started, inside.size, clock.pending]).toEqual([[0], 0, 0]);
+  });
+
+  it('act in turn with reads, and an action that found no place was not carried out', async () => {
+    const { clock, clients, read, hanging } = fleet(2, 1);
+    hanging.add(0);
+    clients[0]!.setTimeoutMs(2 * TIMEOUT_MS);
+    read(0);
+    const state: { result?: ActResult } = {};
+    const act: ActRequest = { action: 'inspect_interface', interfaceName: 'Site-Berlin' };
+    void clients[1]!.act(act).then((result) => (state.result = result));
+    await settle();
+    await clock.advance(TIMEOUT_MS);
+    await settle();
+    expect(state.result).toMatchObject({
+      outcome: 'retryable',
+      failure: { message: expect.stringContaining('--native.max-processes') as unknown },
+    });
   });
 });
 

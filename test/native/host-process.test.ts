@@ -32,7 +32,13 @@ const path = (relative: string): string => fileURLToPath(new URL(relative, impor
 const ENTRY = path('../../src/native-host.ts');
 const HANGING_ENTRY = path('../fixtures/hanging-host.ts');
 const PARENT = path('../fixtures/host-parent.ts');
-const SMALL: HostConfig = { backend: 'simulator', scenario: 'small', seed: 1, startedAt: Date.now() / 1000, server: null };
+const SMALL: HostConfig = {
+  backend: 'simulator',
+  scenario: 'small',
+  seed: 1,
+  startedAt: Date.now() / 1000,
+  server: null,
+};
 
 const logger = {
   debug: () => undefined,

@@ -16,6 +16,7 @@ describe.each([
   'docs/dashboards-and-alerts.md',
   'docs/doctor.md',
   'docs/landing-page.md',
+  'docs/many-servers.md',
   'docs/opentelemetry.md',
   'docs/performance.md',
   'docs/recording.md',

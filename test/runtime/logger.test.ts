@@ -1,5 +1,17 @@
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Clock } from '../../src/model/clock.ts';
 import { describeError } from '../../src/runtime/describe-error.ts';
 import { createLogger, type LoggerOptions } from '../../src/runtime/logger.ts';
@@ -92,6 +104,81 @@ describe.each(['logfmt', 'json'] as const)('%s', (format) => {
     const { lines, logger } = setUp({ format });
     logger.info('100%% of %s %d', { part: 'x' });
     expect(lines[0]).toContain('100%% of %s %d');
+  });
+});
+
+describe('in a file', () => {
+  let folder: string;
+  let file: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'rras-exporter-log-'));
+    file = join(folder, 'rras-exporter.log');
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  const openLog = (path = file) => createLogger({ level: 'info', format: 'logfmt', file: path }, clock);
+  const messages = (path = file): string[] =>
+    [...readFileSync(path, 'utf8').matchAll(/^time=\S+ level=\w+ msg=(\S+)\n/gm)].map(([, msg = '']) => msg);
+
+  test('each line is there at once, behind what was there before', () => {
+    writeFileSync(file, 'time=0 level=info msg=before\n');
+    const log = openLog();
+    log.info('first');
+    expect(messages()).toEqual(['before', 'first']);
+    log.error('second');
+    expect(messages()).toEqual(['before', 'first', 'second']);
+  });
+
+  test.runIf(process.platform !== 'win32')('which only its owner can read, as it may name people', () => {
+    openLog().info('first');
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+  });
+
+  test('that was moved away, it goes on there until it is opened anew', () => {
+    const log = openLog();
+    log.info('first');
+    const rotated = `${file}.1`;
+    renameSync(file, rotated);
+    log.info('second');
+    log.reopen();
+    log.info('third');
+    expect([messages(rotated), messages()]).toEqual([['first', 'second'], ['third']]);
+  });
+
+  test('that cannot be opened anew, it goes on in the one it has', () => {
+    const log = openLog();
+    const rotated = `${file}.1`;
+    renameSync(file, rotated);
+    mkdirSync(file);
+    expect(() => log.reopen()).toThrow(`the log file ${file} cannot be written (EISDIR)`);
+    log.info('after');
+    expect(messages(rotated)).toEqual(['after']);
+  });
+
+  test('that cannot be opened is one error that says what to do', () => {
+    const nowhere = join(folder, 'logs', 'a.log');
+    expect(() => openLog(nowhere)).toThrow(
+      `the log file ${nowhere} cannot be written (ENOENT); make its folder, or choose another file by --log.output`,
+    );
+  });
+
+  test.runIf(existsSync('/dev/full'))('on a full disk, lines are lost and nothing else', () => {
+    const log = openLog('/dev/full');
+    expect(() => {
+      for (let line = 0; line < 100; line += 1) log.error('lost');
+      log.reopen();
+      log.error('lost');
+    }).not.toThrow();
+  });
+
+  test('the level can be changed while it is in use', () => {
+    const log = openLog();
+    log.debug('hidden');
+    log.setLevel('debug');
+    log.debug('shown');
+    log.setLevel('error');
+    log.warn('hidden');
+    expect(messages()).toEqual(['shown']);
   });
 });
 

@@ -11,6 +11,7 @@ import { connect } from 'node:net';
 import { inspect } from 'node:util';
 import type { AuditLine } from '../../src/admin/audit-file.ts';
 import { scanFolder } from '../../src/admin/audit-file.ts';
+import { AdminFleet } from '../../src/admin/fleet.ts';
 import { alertmanagerBody, grafanaBody } from '../../src/admin/hooks/alerts.ts';
 import { BadRequestBody, parseJsonBody } from '../../src/admin/hooks/json.ts';
 import type { AdminService } from '../../src/admin/service.ts';
@@ -79,6 +80,8 @@ export interface AdminSiteOptions {
   readonly through?: (backend: AdminBackend) => AdminBackend | Promise<AdminBackend>;
   /** There is no admin API. */
   readonly isOff?: boolean;
+  /** Other sites whose services are those of configured servers; what they stand for is theirs. */
+  readonly named?: Readonly<Record<string, AdminSite>>;
 }
 
 export interface Asked {
@@ -159,6 +162,9 @@ export class AdminSite {
 
   static async open(options: AdminSiteOptions = {}): Promise<AdminSite> {
     const { through = (given: AdminBackend) => given, isOff = false, web } = options;
+    const named = new Map(
+      Object.entries(options.named ?? {}).map(([name, site]) => [name, site.service] as const),
+    );
     const world = new SimulatedWorld(options.world);
     const { clock: stepped } = world;
     const clock: Clock = {
@@ -213,7 +219,10 @@ export class AdminSite {
       },
       disk,
     });
-    const backend = through(service);
+    const { serverLabel } = adminConfig.hooks;
+    const backend = through(
+      new AdminFleet({ local: service, named: () => named, serverLabel: () => serverLabel }),
+    );
     const hookBodies = { alertmanager: alertmanagerBody, grafana: grafanaBody };
     const openApi = openApiDocument({ version: '1.2.3', hooks: hookBodies });
     const views = plainViews();
@@ -263,6 +272,10 @@ export class AdminSite {
       ...(!isOff && {
         admin: {
           backend: Promise.resolve(backend),
+          backendOf: (name) => {
+            const chosen = named.get(name);
+            return chosen && Promise.resolve(chosen);
+          },
           clock,
           parseJson: parseJsonBody,
           isBodyProblem: (error): error is Error => error instanceof BadRequestBody,

@@ -131,6 +131,27 @@ describe('the document', () => {
     }
   });
 
+  test('lets a server be chosen on every route but that of the document, and says what it is without one', () => {
+    const chosen = documentOf().routes.filter(({ operation }) => {
+      const of = (operation.parameters ?? []).filter(({ name }) => name === 'server');
+      if (of.length > 0) {
+        expect(of).toMatchObject([
+          {
+            in: 'query',
+            description: expect.stringContaining('; without it: ') as string,
+            schema: { type: 'string' },
+          },
+        ]);
+        expect(of[0]).not.toHaveProperty('required');
+        expect(operation.responses).toHaveProperty('404');
+      }
+      return of.length > 0;
+    });
+    expect(chosen.map(({ method, path }) => `${method} ${path}`).sort()).toEqual(
+      CONTRACT.filter((route) => route !== 'get /api/v1/openapi.json'),
+    );
+  });
+
   test('has a success and a 405 for every operation, and a body for every POST', () => {
     const document = documentOf();
     for (const route of document.routes) {
@@ -163,6 +184,9 @@ describe('answers are as the document says', () => {
       for (const path of ['connections?limit=0', 'interfaces?x=y']) {
         expect((await site.get(`/api/v1/${path}`)).status).toBe(400);
       }
+      for (const path of ['status', 'connections', 'interfaces']) {
+        expect((await site.get(`/api/v1/${path}?server=vpn7`)).status).toBe(404);
+      }
       for (const path of ['status', 'connections', 'interfaces', 'openapi.json']) {
         expect((await site.post(`/api/v1/${path}`)).status).toBe(405);
       }
@@ -184,7 +208,7 @@ describe('answers are as the document says', () => {
     const objectionTo = (changes: object, path = '/api/v1/status', method = 'GET') =>
       site.document.objectionTo(method, path, { ...right, ...changes });
     expect(objectionTo({})).toBeUndefined();
-    expect(objectionTo({ status: 404 })).toContain('not among the responses');
+    expect(objectionTo({ status: 410 })).toContain('not among the responses');
     expect(objectionTo({ status: 405 })).toContain('status');
     expect(objectionTo({ text: object(right.text, { more: 1 }) })).toContain('more');
     expect(objectionTo({ text: object(right.text, { data: { up: true } }) })).toContain('data.version');

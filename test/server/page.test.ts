@@ -233,7 +233,9 @@ describe('the page', () => {
 
   test('of one server among several links to the others and asks for its own data', () => {
     const { html } = landingPage({ ...facts(), servers: ['vpn 1', 'vpn&2'], server: 'vpn&2' });
-    expect(html).toContain('<li><a href="./">Local server</a></li><li><a href="./?server=vpn%201">vpn 1</a></li>');
+    expect(html).toContain(
+      '<li><a href="./">Local server</a></li><li><a href="./?server=vpn%201">vpn 1</a></li>',
+    );
     expect(html).toContain('<li><a href="./?server=vpn%262" aria-current="page">vpn&amp;2</a></li>');
     expect(html).toContain('data-query="?server=vpn%262"');
     expect(html).toContain('href="./api/v1/status?server=vpn%262"');

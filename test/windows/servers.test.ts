@@ -49,7 +49,7 @@ describeUnderWine('several servers on Windows', () => {
     expect([well, denied, hung, crashing, local].map((page) => page!.value('rras_up'))).toEqual([
       1, 0, 0, 0, 1,
     ]);
-    expect(Object.keys(well!.ids())).toEqual(['anna']);
+    expect(Object.keys(well.ids())).toEqual(['anna']);
     expect(
       denied!.value('rras_exporter_native_failures_total', 'MprAdminServerConnect', '5'),
     ).toBeUndefined();
