@@ -1,5 +1,4 @@
 /** The servers of the configuration: opened, changed and ended together, each on its own in all else. */
-import { join } from 'node:path';
 import type { Options, ServerConfig } from './config/options.ts';
 import { GuardedActions } from './guarded-actions.ts';
 import type { Telemetry } from './metrics/otlp/telemetry.ts';
@@ -7,11 +6,12 @@ import type { Privacy } from './metrics/privacy.ts';
 import { SelfMetrics } from './metrics/self.ts';
 import type { PauseState } from './model/admin.ts';
 import type { Clock } from './model/clock.ts';
+import { UsageError } from './model/errors.ts';
 import type { LogFields, Logger } from './model/logger.ts';
 import { MonitoredServer, openServer } from './monitored-server.ts';
 import { hostConfig } from './native/host-config.ts';
 import type { HostPlaces } from './native/host-places.ts';
-import { openStorage } from './runtime/storage.ts';
+import { folderOfServer, openStorage } from './runtime/storage.ts';
 
 export interface FleetParts {
   readonly version: string;
@@ -21,6 +21,8 @@ export interface FleetParts {
   readonly telemetry: Telemetry | undefined;
   /** Who stopped all actions meant those of servers to come, too. */
   readonly pausedAs: () => PauseState | undefined;
+  /** What OTLP calls the local server. */
+  readonly localInstance: string;
   /** Metrics go out over OTLP. */
   readonly exportsMetrics: boolean;
 }
@@ -32,14 +34,12 @@ interface Member {
   endExport: () => Promise<void>;
 }
 
-/** Of the folder of state: one for each server. */
-const SERVERS_FOLDER = 'servers';
-
 export class Fleet {
   readonly #parts: FleetParts;
   #members: ReadonlyMap<string, Member> = new Map();
   #servers: ReadonlyMap<string, MonitoredServer> = new Map();
   #actions: ReadonlyMap<string, GuardedActions> = new Map();
+  #begun = false;
 
   constructor(parts: FleetParts) {
     this.#parts = parts;
@@ -48,6 +48,11 @@ export class Fleet {
   /** By name, as they are now. */
   get servers(): ReadonlyMap<string, MonitoredServer> {
     return this.#servers;
+  }
+
+  /** True once the first ones are there, be it none. */
+  get begun(): boolean {
+    return this.#begun;
   }
 
   get actions(): ReadonlyMap<string, GuardedActions> {
@@ -59,6 +64,7 @@ export class Fleet {
    * nothing opened, if one of them cannot be.
    */
   async prepare(options: Options, privacy: Privacy): Promise<() => Promise<void>> {
+    this.#refuseTwins(options.servers);
     const members = new Map<string, Member>();
     const opened: Member[] = [];
     try {
@@ -70,25 +76,59 @@ export class Fleet {
         members.set(config.name, member);
       }
     } catch (error) {
-      await Promise.all(opened.map(end));
+      opened.forEach(end);
       throw error;
     }
-    return async () => {
-      const gone = [...this.#members.values()].filter((member) => members.get(member.origin.name) !== member);
-      // A server that is another one now keeps its audit log, and two must not write it: not before all else is well.
-      for (const { actions } of gone) await actions?.close();
-      for (const { actions } of opened) await actions?.open(this.#parts.pausedAs());
-      this.#members = members;
-      this.#servers = new Map([...members].map(([name, { server }]) => [name, server]));
-      this.#actions = new Map(
-        [...members].flatMap(([name, { actions }]) => (actions ? [[name, actions] as const] : [])),
-      );
-      for (const member of members.values()) {
-        if (opened.includes(member)) await this.#start(member, options);
-        else await this.#change(member, options, privacy);
-      }
-      await Promise.all(gone.map(end));
-    };
+    return () => this.#putIntoForce(members, new Set(opened), options, privacy);
+  }
+
+  async #putIntoForce(
+    members: ReadonlyMap<string, Member>,
+    opened: ReadonlySet<Member>,
+    options: Options,
+    privacy: Privacy,
+  ): Promise<void> {
+    const before = this.#members;
+    const gone = [...before.values()].filter((member) => members.get(member.origin.name) !== member);
+    // What is hidden from now on waits for nothing.
+    for (const member of members.values())
+      if (!opened.has(member)) await this.#change(member, options, privacy);
+    // A server that is another one now keeps its audit log, and two must not write it.
+    await Promise.all(gone.map(async ({ actions }) => actions?.close()));
+    for (const member of opened) {
+      const isNew = this.#begun && !before.has(member.origin.name);
+      await this.#openActions(member, isNew);
+    }
+    this.#members = members;
+    this.#servers = new Map([...members].map(([name, { server }]) => [name, server]));
+    this.#actions = new Map(
+      [...members].flatMap(([name, { actions }]) => (actions ? [[name, actions] as const] : [])),
+    );
+    this.#begun = true;
+    for (const member of opened) await this.#start(member, options);
+    for (const member of gone) end(member);
+  }
+
+  /** `isNew`: the pause of all is its pause, whatever was kept of an earlier time. */
+  async #openActions({ origin, actions }: Member, isNew: boolean): Promise<void> {
+    const paused = this.#parts.pausedAs();
+    try {
+      await actions?.open(paused);
+      if (isNew && paused?.paused === true) await actions?.service?.follow(paused);
+    } catch (error) {
+      this.#parts.logger.error('nothing can be done to a server', { server: origin.name, error });
+    }
+  }
+
+  /** By its name OTLP tells a server from others. */
+  #refuseTwins(servers: readonly ServerConfig[]): void {
+    const { localInstance, exportsMetrics } = this.#parts;
+    const twin = servers.find(({ name }) => name.toLowerCase() === localInstance.toLowerCase());
+    if (!exportsMetrics || !twin) return;
+    throw new UsageError(
+      `the server ${twin.name} has the name of this machine, which is what OTLP calls the local server`,
+      'give it another name in the section servers',
+    );
   }
 
   /** Ends all that acts: what is under way is looked at no further. */
@@ -103,7 +143,7 @@ export class Fleet {
   async #open(origin: ServerConfig, options: Options, privacy: Privacy): Promise<Member> {
     const { version, clock, places, telemetry } = this.#parts;
     const { name, rras } = origin;
-    const folder = join(options.storage.path, SERVERS_FOLDER, name);
+    const folder = folderOfServer(options.storage.path, name);
     if (options.web.enableAdminApi) openStorage(folder);
     const config = await hostConfig(rras, process.platform, { wallSeconds: clock.wallSeconds(), name });
     const self = new SelfMetrics({
@@ -152,10 +192,10 @@ export class Fleet {
   }
 }
 
-async function end({ server, actions, endExport }: Member): Promise<void> {
-  await actions?.close();
+/** Its actions are closed already. What is left to send is nobody's to wait for. */
+function end({ server, endExport }: Member): void {
   server.stop();
-  await endExport();
+  void endExport().catch(() => undefined);
 }
 
 const isSame = (a: ServerConfig, b: ServerConfig): boolean =>

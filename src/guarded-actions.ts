@@ -134,8 +134,12 @@ export function adminRoutes(
   return {
     backend: local.opened.then(async (service): Promise<AdminBackend> => {
       const { AdminFleet } = await import('./admin/fleet.ts');
-      const serverLabel = (): string => options().admin.hooks.serverLabel;
-      return new AdminFleet({ local: service, named: services, serverLabel });
+      return new AdminFleet({
+        local: service,
+        named: services,
+        routing: () => options().admin.hooks,
+        onNobodys: () => local.metrics.countAlert('', 'gone'),
+      });
     }),
     backendOf: (name) => named().get(name)?.opened,
     clock,

@@ -69,6 +69,8 @@ async function main(argv: readonly string[]): Promise<void> {
     await COMMANDS[command](words, load, given);
     return;
   }
+  // As a service manager may ask for a reload as soon as the program is there; what it would read is read anyway.
+  if (process.platform !== 'win32') process.on('SIGHUP', () => undefined);
   const { serve } = await import('./serve.ts');
   await serve(load(), load);
 }

@@ -146,6 +146,11 @@ export class MonitoredServer implements ServedServer {
     this.api = this.#apiData();
   }
 
+  /** True once it is stopped: what it knows is of before. */
+  get ended(): boolean {
+    return this.#ending.signal.aborted;
+  }
+
   get simulated(): boolean {
     return this.config.backend === 'simulator';
   }

@@ -5,7 +5,7 @@ import { isLoopback } from './config/listen-address.ts';
 import type { Options } from './config/options.ts';
 import type { OtlpPlan } from './config/otlp.ts';
 import { otlpPlan } from './config/otlp.ts';
-import { refuseExposedAdmin, restartNeeded } from './config/schema.ts';
+import { missingProtection, refuseExposedAdmin, restartNeeded } from './config/schema.ts';
 import { packageVersion } from './config/version.ts';
 import { Fleet } from './fleet.ts';
 import { adminRoutes, GuardedActions } from './guarded-actions.ts';
@@ -13,6 +13,7 @@ import type { ServerProducer, Telemetry } from './metrics/otlp/telemetry.ts';
 import type { Privacy } from './metrics/privacy.ts';
 import { SelfMetrics } from './metrics/self.ts';
 import { UsageError } from './model/errors.ts';
+import type { Clock } from './model/clock.ts';
 import type { Logger } from './model/logger.ts';
 import { openServer } from './monitored-server.ts';
 import { hostConfig } from './native/host-config.ts';
@@ -87,7 +88,8 @@ export async function serve(options: Options, load: () => Options): Promise<void
     privacy,
     version,
     self,
-    places,
+    // A place of its own: other servers that hang are not in its way.
+    places: new HostPlaces(1),
     clock,
     logger,
     tracing,
@@ -104,6 +106,7 @@ export async function serve(options: Options, load: () => Options): Promise<void
     places,
     telemetry,
     pausedAs: () => admin?.service?.paused,
+    localInstance: hostname(),
     exportsMetrics,
   });
   /** The options in force. */
@@ -114,11 +117,8 @@ export async function serve(options: Options, load: () => Options): Promise<void
     load: async () => {
       // Also while the configuration is bad: the log may have been rotated, and what cannot be opened changes nothing.
       log.reopen();
-      const next = load();
-      const keys = restartNeeded(now, next);
-      if (keys.length > 0) {
-        throw new UsageError(`${keys.join(', ')} changed`, 'restart the exporter for that, or take it back');
-      }
+      const next = await settled(load, clock);
+      refuseChange(now, next);
       refuseExposedAdmin(next, tls);
       const shown = privacyOf(next);
       const commit = await fleet.prepare(next, shown);
@@ -142,7 +142,9 @@ export async function serve(options: Options, load: () => Options): Promise<void
   const app = createApp({
     telemetryPath: options.web.telemetryPath,
     get maxRequests() {
-      return now.web.maxRequests;
+      const { maxRequests } = now.web;
+      // A server that hangs holds a scrape up, and there may be many.
+      return maxRequests === 0 ? 0 : maxRequests + fleet.servers.size;
     },
     get timeoutMs() {
       return now.collector.timeoutMs;
@@ -159,7 +161,7 @@ export async function serve(options: Options, load: () => Options): Promise<void
     snapshot: () => local.snapshot(),
     ready: () => local.ready(),
     api: local.api,
-    servers: () => fleet.servers,
+    servers: () => (fleet.begun ? fleet.servers : undefined),
     ...(options.web.enableLifecycle && { reload: () => reloading.run('request') }),
     openApi: openApiDocument({
       version,
@@ -231,6 +233,37 @@ function tellOrigin(config: HostConfig, logger: Logger): void {
 async function openActions(admin: GuardedActions, options: Options, logger: Logger): Promise<void> {
   warnOfTheUseless(options, logger);
   await admin.open();
+}
+
+/** Between two looks at a file that somebody may be writing. */
+const LOOK_AGAIN_MS = 100;
+const LOOKS = 20;
+
+/** The options when the file does not change any more. */
+async function settled(load: () => Options, clock: Clock): Promise<Options> {
+  let last = load();
+  for (let look = 0; look < LOOKS; look += 1) {
+    await clock.sleep(LOOK_AGAIN_MS);
+    const next = load();
+    if (JSON.stringify(next) === JSON.stringify(last)) return next;
+    last = next;
+  }
+  throw new UsageError('the configuration file changes all the time', 'reload when it is written');
+}
+
+/** What no reload does. @throws UsageError */
+function refuseChange(now: Options, next: Options): void {
+  const missing = missingProtection(now, next);
+  if (missing.length > 0) {
+    throw new UsageError(
+      `${missing.join(', ')} was there and is not any more, as in a file that was cut off`,
+      'write what is to hold instead, such as servers: [] or the default, or restart the exporter',
+    );
+  }
+  const changed = restartNeeded(now, next);
+  if (changed.length > 0) {
+    throw new UsageError(`${changed.join(', ')} changed`, 'restart the exporter for that, or take it back');
+  }
 }
 
 /** What was configured and can do nothing. */

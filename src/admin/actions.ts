@@ -640,12 +640,14 @@ interface DialTarget {
 const NOT_BEGUN = {
   state: 'failed',
   result: 'interrupted',
-  message: 'the exporter ended before it was begun: nothing was done',
+  message:
+    'the exporter ended, or the server was taken out of its configuration, before it was begun: nothing was done',
 } as const;
 const UNVERIFIED = {
   state: 'unknown',
   result: 'interrupted',
-  message: 'the exporter ended before it could see what came of it: look at the server',
+  message:
+    'the exporter ended, or the server was taken out of its configuration, before it could see what came of it: look at the server',
 } as const;
 
 const GOES_ON: ReadonlySet<string> = new Set([

@@ -5,6 +5,7 @@
 import type {
   ActionAnswer,
   ActionRecord,
+  AdminConfig,
   ActionRequest,
   AlertDecision,
   Grant,
@@ -12,6 +13,7 @@ import type {
   PauseState,
 } from '../model/admin.ts';
 import type { TraceParent } from '../model/tracing.ts';
+import { anyGlobMatches } from './globs.ts';
 import type { AlertSource, Delivery } from './hooks/alerts.ts';
 import type { AdminService } from './service.ts';
 
@@ -19,8 +21,10 @@ export interface FleetOptions {
   readonly local: AdminService;
   /** By name, as they are now. */
   readonly named: () => ReadonlyMap<string, AdminService>;
-  /** Label of an alert that names its server, as it is configured now. */
-  readonly serverLabel: () => string;
+  /** Which server an alert is of, as it is configured now. */
+  readonly routing: () => Pick<AdminConfig['hooks'], 'serverLabel' | 'localServer'>;
+  /** Told of each alert that is of no server. */
+  readonly onNobodys: () => void;
 }
 
 export class AdminFleet {
@@ -106,17 +110,19 @@ export class AdminFleet {
 
   /** Each server decides on its own alerts; the decisions come in the order of the alerts. */
   async #decide(caller: Grant, delivery: Delivery, source: AlertSource): Promise<HookAnswer> {
-    const label = this.#options.serverLabel();
-    const named = this.#options.named();
+    const alerts = new Array<AlertDecision>(delivery.alerts.length);
     const places = new Map<AdminService, number[]>();
     for (const [place, alert] of delivery.alerts.entries()) {
-      const name = 'labels' in alert ? alert.labels.get(label) : undefined;
-      const service = (name === undefined ? undefined : named.get(name)) ?? this.#local;
-      const ofService = places.get(service) ?? [];
-      places.set(service, ofService);
-      ofService.push(place);
+      const service = this.#serviceOf(alert);
+      if (service) {
+        const ofService = places.get(service) ?? [];
+        places.set(service, ofService);
+        ofService.push(place);
+      } else {
+        alerts[place] = this.#nobodys(alert);
+        this.#options.onNobodys();
+      }
     }
-    const alerts = new Array<AlertDecision>(delivery.alerts.length);
     const answers = await Promise.all(
       [...places].map(async ([service, own]) => {
         const part = { ...delivery, alerts: own.map((place) => delivery.alerts[place]!) };
@@ -126,6 +132,23 @@ export class AdminFleet {
       }),
     );
     return { alerts, retry: answers.some(({ retry }) => retry) };
+  }
+
+  /** Links of one name are on many servers: an alert that names none of them is nobody's. */
+  #serviceOf(alert: Delivery['alerts'][number]): AdminService | undefined {
+    const named = this.#options.named();
+    if (named.size === 0 || !('labels' in alert)) return this.#local;
+    const { serverLabel, localServer } = this.#options.routing();
+    const name = alert.labels.get(serverLabel) ?? '';
+    return named.get(name) ?? (anyGlobMatches(localServer, name) ? this.#local : undefined);
+  }
+
+  #nobodys({ fingerprint = '' }: Delivery['alerts'][number]): AlertDecision {
+    const { serverLabel } = this.#options.routing();
+    const reason =
+      `its label ${serverLabel} names no server of the configuration; ` +
+      'hooks.localServer says what the local one is called';
+    return { fingerprint, rule: undefined, decision: 'gone', reason };
   }
 }
 

@@ -332,6 +332,13 @@ export class AdminService {
     return state;
   }
 
+  /** Is paused as others are, if it is not paused already. */
+  async follow({ actor, reason, until }: PauseState): Promise<void> {
+    if (this.paused.paused) return;
+    const seconds = until === undefined ? undefined : until - this.#options.clock.wallSeconds();
+    await this.#parts.pause.pause(actor, reason, seconds);
+  }
+
   async resume(caller: Grant, reason: string): Promise<PauseState | undefined> {
     if (!hasRight(caller, 'pause')) return undefined;
     const state = await this.#parts.pause.resume();

@@ -153,13 +153,14 @@ export class Poller {
     const { clock } = this.#options;
     signal.addEventListener('abort', () => {
       this.#stopped = true;
+      this.#wake?.();
     });
     while (!signal.aborted) {
       const poked = this.#poked;
       const intervalMs = poked ? POKED_INTERVAL_MS : this.#intervalMs();
       const waitMs = this.#polledAtMs + intervalMs - clock.monotonicMs();
       // In the middle of a poll nobody knows how fast the counters are.
-      if (!this.#inFlight && waitMs > 0) await this.#sleep(waitMs, signal);
+      if (!this.#inFlight && waitMs > 0) await this.#sleep(waitMs);
       else await this.#join();
     }
   }
@@ -170,11 +171,11 @@ export class Poller {
     this.#wake?.();
   }
 
-  /** Sleeps until the time is up, the signal is aborted or somebody pokes. */
-  async #sleep(ms: number, signal: AbortSignal): Promise<void> {
+  /** Sleeps until the time is up, or somebody pokes or stops it. */
+  async #sleep(ms: number): Promise<void> {
     const awake = new AbortController();
     this.#wake = () => awake.abort();
-    await this.#options.clock.sleep(ms, AbortSignal.any([signal, awake.signal])).catch(() => undefined);
+    await this.#options.clock.sleep(ms, awake.signal).catch(() => undefined);
     this.#wake = undefined;
   }
 

@@ -257,6 +257,10 @@ export const hooksSection = section(
       'Says which of the configured servers an alert is about.',
       setting('the name of a label', z.string().regex(LABEL).max(128), { fallback: 'instance' }),
     ),
+    localServer: about(
+      'What that label says of alerts about the local server, where others are configured: names, such as gateway:*.',
+      list('values, such as gateway:*', setting('a value, such as gateway:*', z.string().max(256)), []),
+    ),
   },
   ({ allowActions, rules }, report) => {
     const named = rules.map((each, index) => ({ path: ['rules', index, 'name'], value: each.name }));
@@ -301,7 +305,7 @@ export function checkBoth(admin: AdminSection, hooks: HooksSection, report: Repo
 /** `secret` is what stands in the file that `hooks.grafana.secretFile` names. */
 export function toAdminConfig(
   { guards: policy, ...admin }: AdminSection,
-  { allowActions, rules, grafana: hook, serverLabel }: HooksSection,
+  { allowActions, rules, grafana: hook, serverLabel, localServer }: HooksSection,
   secret: Uint8Array | null,
 ): AdminConfig {
   return {
@@ -324,6 +328,7 @@ export function toAdminConfig(
     hooks: {
       allowActions,
       serverLabel,
+      localServer,
       rules: rules.map(({ targetLabel, cooldown, cooldownMax, ...each }) => ({
         ...each,
         targetLabel: targetLabel ?? (each.action === 'hang_up' ? 'connection' : 'interface'),

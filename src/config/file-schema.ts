@@ -22,6 +22,7 @@ const KEYS = [
   'admin.guards',
   'hooks.rules',
   'hooks.serverLabel',
+  'hooks.localServer',
   'otlp.enabled',
   'otlp.connections',
 ];

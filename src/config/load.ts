@@ -67,8 +67,20 @@ export function readConfigFile(path: string, on: Surroundings): FileSettings {
       name,
       rras: { ...rras, replay: rras.replay === null ? null : resolve(folder, rras.replay) },
     })),
+    keys: keysOf(file.value),
     locate: (key) => file.locate(key.split('.')),
   };
+}
+
+/** Paths of the keys of a map and of all maps in it. */
+function keysOf(value: unknown, above = ''): Set<string> {
+  const keys = new Set<string>();
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return keys;
+  for (const [name, below] of Object.entries(value)) {
+    keys.add(above + name);
+    for (const key of keysOf(below, `${above}${name}.`)) keys.add(key);
+  }
+  return keys;
 }
 
 function readSecret(path: string, file: YamlFile, on: Surroundings): Uint8Array {

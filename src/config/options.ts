@@ -193,7 +193,7 @@ export const OPTIONS = [
     default: '32',
     placeholder: 'N',
     group: 'RRAS',
-    help: 'How many child processes may be there at once, one for each server that is read. With more servers, the one that was not read for longest makes room.',
+    help: 'How many child processes may be there at once for configured servers, one for each that is read; the local server has one of its own. With more servers, the one that was not read for longest makes room.',
     configKey: 'native.max-processes',
   },
   {

@@ -78,6 +78,8 @@ export function hintFor(row: OptionRow, value: unknown): string {
 export interface FileSettings extends FileOnly {
   /** By flag. */
   readonly values: ReadonlyMap<string, unknown>;
+  /** Dotted paths of all keys that it has. */
+  readonly keys: ReadonlySet<string>;
   /** `FILE:LINE:COLUMN` of a key. */
   readonly locate: (configKey: string) => string;
 }
@@ -206,11 +208,27 @@ export function toOptions(given: Given, on: Surroundings, file: FileSettings | n
   });
   checkTogether(options, new Speaker(file, fromFile));
   flatOf.set(options, flat as FlatOptions);
+  keysOf.set(options, file?.keys ?? new Set());
   return deepFreeze(options);
 }
 
 /** Of what `toOptions` made. */
 const flatOf = new WeakMap<Options, FlatOptions>();
+const keysOf = new WeakMap<Options, ReadonlySet<string>>();
+
+/** What hides, forbids or says who may, and a file that is cut off may leave out. */
+const PROTECTING = /^(?:privacy|admin|admin\.guards|hooks|servers)$|^(?:privacy|admin\.guards)\./;
+
+/**
+ * Keys that the file had and has no more, of those that protect: a file that was cut off while it was written is often a valid
+ * one without them.
+ */
+export function missingProtection(before: Options, after: Options): string[] {
+  const left = keysOf.get(after)!;
+  const gone = [...keysOf.get(before)!].filter((key) => PROTECTING.test(key) && !left.has(key));
+  // A section says all of what was in it.
+  return gone.filter((key) => !gone.some((other) => key.startsWith(`${other}.`)));
+}
 
 /** Keys of the configuration file whose change takes a restart, of those that differ. */
 export function restartNeeded(before: Options, after: Options): string[] {

@@ -111,7 +111,7 @@ export class AdminMetrics {
       labelNames: ['rule', 'decision'],
       registers,
     });
-    for (const decision of ['no_rule', 'invalid']) this.#decisions.inc({ rule: '', decision }, 0);
+    for (const decision of ['no_rule', 'invalid', 'gone']) this.#decisions.inc({ rule: '', decision }, 0);
   }
 
   /** Rules by which alerts are decided from now on; those of before keep their counts. */

@@ -128,6 +128,8 @@ export interface AdminConfig {
     readonly rules: readonly HookRule[];
     /** Label of an alert that names the server it is of, where several are configured. */
     readonly serverLabel: string;
+    /** Globs of what that label says of the local server's alerts. */
+    readonly localServer: readonly string[];
     /** Undefined: the route takes tokens only. */
     readonly grafana: GrafanaHook | undefined;
   };

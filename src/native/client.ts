@@ -94,6 +94,8 @@ export class HostClient implements SourceReader, Actor, PlaceHolder {
   #timeoutMs: number;
   #child: Child | undefined;
   #endIdling = new AbortController();
+  /** Of the request that waits for a place. */
+  #waiting: AbortController | undefined;
   #pending: Pending | undefined;
   #queue: Promise<unknown> = Promise.resolve();
   #nextId = 1;
@@ -135,6 +137,7 @@ export class HostClient implements SourceReader, Actor, PlaceHolder {
   /** Ends the child at once; every request after that fails. */
   stop(): void {
     this.#stopping.abort();
+    this.#waiting?.abort();
     this.#end(SHUTTING_DOWN);
   }
 
@@ -231,18 +234,21 @@ export class HostClient implements SourceReader, Actor, PlaceHolder {
   /** False: none came free in time. */
   async #takePlace(withinMs: number): Promise<boolean> {
     const { clock } = this.#options;
-    const late = new AbortController();
+    const giveUp = new AbortController();
     const done = new AbortController();
     void clock.sleep(withinMs, done.signal).then(
-      () => late.abort(),
+      () => giveUp.abort(),
       () => undefined,
     );
+    // One at a time: requests wait for each other.
+    this.#waiting = giveUp;
     try {
-      await this.#places.take(this, AbortSignal.any([late.signal, this.#stopping.signal]));
+      await this.#places.take(this, giveUp.signal);
       return true;
     } catch {
       return false;
     } finally {
+      this.#waiting = undefined;
       done.abort();
     }
   }

@@ -86,6 +86,7 @@ export const configOf = ({ guards, hooks, ...others }: ConfigChanges = {}): Admi
     allowActions: ['reconnect'],
     rules: [RULE],
     serverLabel: 'instance',
+    localServer: ['gateway:*'],
     grafana: undefined,
     ...hooks,
   },

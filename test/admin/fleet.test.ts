@@ -27,12 +27,13 @@ async function open(names: readonly string[] = ['vpn1', 'vpn2'], rule: HookRule 
   const local = await begin();
   const named = new Map<string, Awaited<ReturnType<typeof begin>>>();
   for (const name of names) named.set(name, await begin());
-  const label = { now: 'instance' };
+  const label = { now: 'instance', local: ['gateway:*'], nobodys: 0 };
   const fleet = new AdminFleet({
     local: local.life.service,
     named: () =>
       new Map<string, AdminService>([...named].map(([name, { life }]) => [name, life.service] as const)),
-    serverLabel: () => label.now,
+    routing: () => ({ serverLabel: label.now, localServer: label.local }),
+    onNobodys: () => void (label.nobodys += 1),
   });
   const all = () => [local, ...named.values()];
   /** Interfaces that were dialled, by server: the local one first. */
@@ -72,7 +73,7 @@ describe('alerts', () => {
       on('Site-B', 'vpn1', 2),
       on('Site-Nowhere', 'vpn2', 3),
       { no: 'alert' },
-      on('Site-C', undefined, 4),
+      on('Site-C', 'gateway:10077', 4),
       on('Site-D', 'vpn1', 5),
       on('Site-D', 'vpn2', 6),
     ]);
@@ -96,22 +97,39 @@ describe('alerts', () => {
     label.now = 'vpn_server';
     await deliver([on('Site-A', 'vpn1', 1), on('Site-B', 'vpn2', 2, 'vpn_server')]);
     await settle();
-    expect(await dialled()).toEqual([['Site-A'], [], ['Site-B']]);
+    expect(await dialled()).toEqual([[], [], ['Site-B']]);
+    expect(label.nobodys).toBe(1);
   });
 
-  it('that name no server of the configuration are for the local one, which a matcher can refuse', async () => {
-    const first = await open();
-    await first.deliver([
-      on('Site-A', 'vpn7', 1),
-      on('Site-B', '__proto__', 2),
-      on('Site-C', 'vpn1:10077', 3),
-    ]);
+  it('that name no server of the configuration are of nobody, and are not sent again', async () => {
+    const { deliver, dialled, label } = await open();
+    const names = ['vpn7', '__proto__', 'VPN1', 'vpn1:10077', '', undefined];
+    const { retry, alerts } = await deliver(names.map((name, i) => on('Site-A', name, i + 1)));
     await settle();
-    expect(await first.dialled()).toEqual([['Site-A', 'Site-B', 'Site-C'], [], []]);
-    const matchers = [...RULE.matchers, { label: 'instance', operator: '=~' as const, value: 'vpn.' }];
-    const second = await open(['vpn1'], { ...RULE, matchers });
-    const { alerts } = await second.deliver([on('Site-A', 'vpn1:10077', 1), on('Site-A', 'vpn1', 2)]);
-    expect(alerts.map(({ decision }) => decision)).toEqual(['no_rule', 'execute']);
+    expect(await dialled()).toEqual([[], [], []]);
+    expect([retry, label.nobodys]).toEqual([false, names.length]);
+    const reason =
+      'its label instance names no server of the configuration; hooks.localServer says what the local one is called';
+    expect(
+      alerts.map(({ fingerprint, rule, decision, reason: why }) => [
+        fingerprint.slice(-1),
+        rule,
+        decision,
+        why,
+      ]),
+    ).toEqual(names.map((_, i) => [String(i + 1), undefined, 'gone', reason]));
+    // Whoever leaves the label out of the alerts of the local server can say so.
+    label.local = [''];
+    await deliver([on('Site-B', undefined, 8)]);
+    await settle();
+    expect(await dialled()).toEqual([['Site-B'], [], []]);
+  });
+
+  it('are all for the local one where there is no other', async () => {
+    const { deliver, dialled } = await open([]);
+    await deliver([on('Site-A', 'vpn7', 1), on('Site-B', undefined, 2)]);
+    await settle();
+    expect(await dialled()).toEqual([['Site-A', 'Site-B']]);
   });
 
   it('are decided once: two servers have the same link, and each its own attempts', async () => {
@@ -154,7 +172,7 @@ describe('alerts', () => {
     const { deliver, local, named } = await open();
     const { promise, resolve } = Promise.withResolvers<unknown>();
     for (const { hold } of [local, named.get('vpn1')!]) hold.until = promise;
-    const hung = [on('Site-A', 'vpn1', 1), on('Site-B', undefined, 2), on('Site-B', 'vpn2', 3)];
+    const hung = [on('Site-A', 'vpn1', 1), on('Site-B', 'gateway:1', 2), on('Site-B', 'vpn2', 3)];
     const waiting = hung.map((alert) => deliver([alert]));
     const after = await Promise.all([waiting[2]!, deliver([on('Site-A', 'vpn2', 4)])]);
     expect(after.map(({ alerts }) => alerts[0]!.decision)).toEqual(['execute', 'execute']);
@@ -186,7 +204,7 @@ describe('a pause', () => {
       reason: 'stop',
     });
     expect(states(all())).toEqual([true, true, true]);
-    const { alerts } = await deliver([on('Site-A', 'vpn1', 1), on('Site-A', undefined, 2)]);
+    const { alerts } = await deliver([on('Site-A', 'vpn1', 1), on('Site-A', 'gateway:1', 2)]);
     expect(alerts.map(({ decision }) => decision)).toEqual(['paused', 'paused']);
     expect(await fleet.request(OPS, ask('Site-A'))).toMatchObject({ decision: 'paused' });
     expect(await fleet.resume(OPS, 'go on')).toMatchObject({ paused: false });

@@ -216,6 +216,7 @@ describe('a good configuration file', () => {
       hooks: {
         allowActions: ['reconnect', 'hang_up'],
         serverLabel: 'rras_server',
+        localServer: ['gateway:*', ''],
         rules: [
           {
             name: 'redial',

@@ -23,6 +23,7 @@ function options(admin: Partial<FileSettings['admin']>, ...flags: string[]): Opt
     admin: { ...nothing, ...admin },
     otlp: { enabled: true, connections: false },
     servers: [],
+    keys: new Set<string>(),
     locate: () => 'a.yml:1:1',
   };
   return toOptions(readCommandLine(flags).given, HERE, file);

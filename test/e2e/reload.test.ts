@@ -223,6 +223,60 @@ describe('a configuration that cannot be loaded', () => {
     },
   );
 
+  test('S1 a file that was emptied or cut off at the end of a line opens nothing', async () => {
+    const lines = [
+      'privacy:',
+      '  users: none',
+      '  addresses: none',
+      'admin:',
+      '  guards:',
+      '    deny: ["*"]',
+      'servers:',
+      '  - {name: vpn2, simulate: small}',
+    ];
+    write(lines.join('\n'));
+    program = new Program([
+      `--config.file=${folder.path(NAME)}`,
+      '--rras.simulate=small',
+      '--web.listen-address=127.0.0.1:0',
+      '--web.enable-lifecycle',
+    ]);
+    await until('listening', () => program.url !== '');
+    const names = async (): Promise<Set<string | undefined>> => {
+      const { text } = await program.get('/metrics');
+      return new Set(
+        [...text.matchAll(/^rras_connection_info\{.*?user="([^"]*)"/gm)].map(([, user]) => user),
+      );
+    };
+    expect(await names()).toEqual(new Set(['']));
+    for (let count = 0; count < lines.length; count += 1) {
+      write(lines.slice(0, count).join('\n'));
+      expect([count, await refused()]).toEqual([count, expect.any(String)]);
+    }
+    write('');
+    expect(await refused()).toBe(
+      'privacy, admin, servers was there and is not any more, as in a file that was cut off ' +
+        '(write what is to hold instead, such as servers: [] or the default, or restart the exporter)',
+    );
+    expect(await names()).toEqual(new Set(['']));
+    expect((await program.get('/sd')).text).toContain('vpn2');
+    // Who means it says so.
+    write('privacy: {users: plain, addresses: plain}\nadmin: {guards: {deny: []}}\nservers: []');
+    expect((await ask()).status).toBe(200);
+    expect((await names()).size).toBeGreaterThan(1);
+    expect((await program.get('/sd')).text).toBe('[]');
+  });
+
+  test('R1 a file that is being written is read when it is whole', async () => {
+    await start();
+    write(stringify(merged(base, { log: { level: 'debug' } })));
+    const asked = ask();
+    // Within the time in which it is looked at twice.
+    write(stringify(merged(base, { servers: [{ name: 'late', simulate: 'small' }] })));
+    expect((await asked).status).toBe(200);
+    expect((await program.get('/sd')).text).toContain('late');
+  });
+
   test('S1 a file that is gone leaves the last good one in force: nobody gets in who could not before', async () => {
     await startStill();
     const before = await behaviour();
@@ -480,7 +534,7 @@ describe('a changed configuration', () => {
     });
     expect(await reconnect()).toBe('denied');
     expect(await ruled()).toContain('redial/execute');
-    await reload();
+    await reload({ admin: { guards: { deny: [] } }, hooks: { rules: [] } });
     expect(await reconnect()).toBe('dry_run');
     // What was counted stays.
     expect(await ruled()).toContain('redial/execute');
@@ -539,7 +593,8 @@ describe('a changed configuration', () => {
     });
     expect(await target()).toBe('vpn.example.net:8443');
     process.kill(host, 'SIGSTOP');
-    const first = program.get('/metrics');
+    // One more than the limit, as there is another server.
+    const held = [program.get('/metrics'), program.get('/metrics')];
     await until('the limit', async () => {
       const { status: code } = await program.get('/metrics', {
         headers: { 'X-Prometheus-Scrape-Timeout-Seconds': '0.6' },
@@ -549,7 +604,8 @@ describe('a changed configuration', () => {
     await reload({ servers: [{ name: 'vpn2', simulate: 'small' }] });
     const second = program.get('/metrics');
     process.kill(host, 'SIGCONT');
-    expect([(await first).status, (await second).status]).toEqual([200, 200]);
+    const answers = await Promise.all([...held, second]);
+    expect(answers.map(({ status: code }) => code)).toEqual([200, 200, 200]);
   });
 });
 
@@ -585,7 +641,7 @@ describe('reloading itself', () => {
         await take('/metrics');
         if (turn === 15) early = await residentMb();
       }
-      await reload({ servers });
+      await reload({ servers, privacy: { users: 'plain' } });
       await until('two processes', () => program.children().length === 2);
       expect((await residentMb()) - early).toBeLessThan(60);
       expect(last.size).toBeGreaterThan(50);

@@ -171,6 +171,7 @@ describe('metrics of the guarded actions', () => {
     const ofRule = DECISIONS.filter((each) => each !== 'no_rule' && each !== 'unauthenticated');
     expect(Object.keys(decided).sort()).toEqual(
       [
+        '/gone',
         '/invalid',
         '/no_rule',
         ...['redial', 'other'].flatMap((rule) => ofRule.map((each) => `${rule}/${each}`)),

@@ -1,6 +1,6 @@
 /** The admin API of several servers: `?server` chooses one, each acts on its own, and a pause is for all. */
 import { afterEach, describe, expect, test } from 'vitest';
-import { alertOn, RULE } from '../admin/exporter-life.ts';
+import { alertOn } from '../admin/exporter-life.ts';
 import type { AdminRoute } from './admin-routes.ts';
 import { ADMIN_ROUTES, bare, notificationOf, REASON, touched, UNTOUCHED } from './admin-routes.ts';
 import type { AdminSite, Asked } from './admin-site.ts';
@@ -163,9 +163,13 @@ describe('an alert', () => {
 
   test('is for the server that its label names, and each decides on its own', async () => {
     const { local, vpn1, vpn2 } = await open();
-    const on = (instance: string | undefined, alert: number) =>
-      alertOn('Site-Lisboa', { alert, labels: instance === undefined ? {} : { instance } });
-    const answer = await notify(local, [on('vpn2', 1), on(undefined, 2), { no: 'alert' }, on('vpn1', 3)]);
+    const on = (instance: string, alert: number) => alertOn('Site-Lisboa', { alert, labels: { instance } });
+    const answer = await notify(local, [
+      on('vpn2', 1),
+      on('gateway:10077', 2),
+      { no: 'alert' },
+      on('vpn1', 3),
+    ]);
     expect(answer.status).toBe(200);
     expect(decided(answer).map(({ decision }) => decision)).toEqual([
       'execute',
@@ -196,16 +200,13 @@ describe('an alert', () => {
     expect([touched(local), touched(vpn2)]).toEqual([UNTOUCHED, UNTOUCHED]);
   });
 
-  test('that no matcher of a rule takes acts on no server: so a rule keeps alerts of others away', async () => {
-    const vpn1 = await sites.open();
-    const matchers = [...RULE.matchers, { label: 'instance', operator: '=~' as const, value: 'vpn1|vpn2' }];
-    const local = await sites.open({
-      named: { vpn1 },
-      config: { hooks: { rules: [{ ...RULE, matchers }] } },
-    });
+  test('of a server that is not configured is counted and acts on none', async () => {
+    const { local, vpn1, vpn2 } = await open();
     const answer = await notify(local, [alertOn('Site-Lisboa', { labels: { instance: 'vpn7' } })]);
-    expect(decided(answer)).toMatchObject([{ decision: 'no_rule', actionId: null }]);
-    expect([local.world.requests, vpn1.world.requests]).toEqual([[], []]);
+    expect(answer.status).toBe(200);
+    expect(decided(answer)).toMatchObject([{ decision: 'gone', rule: null, actionId: null }]);
+    expect([local, vpn1, vpn2].map(touched)).toEqual([UNTOUCHED, UNTOUCHED, UNTOUCHED]);
+    expect((await local.metrics()).values('rras_remediation_decisions_total')).toMatchObject({ '/gone': 1 });
   });
 
   test('is to be sent again if one of the servers asks for it, and the others remember what they did', async () => {

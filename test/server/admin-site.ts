@@ -219,9 +219,13 @@ export class AdminSite {
       },
       disk,
     });
-    const { serverLabel } = adminConfig.hooks;
     const backend = through(
-      new AdminFleet({ local: service, named: () => named, serverLabel: () => serverLabel }),
+      new AdminFleet({
+        local: service,
+        named: () => named,
+        routing: () => adminConfig.hooks,
+        onNobodys: () => metrics.countAlert('', 'gone'),
+      }),
     );
     const hookBodies = { alertmanager: alertmanagerBody, grafana: grafanaBody };
     const openApi = openApiDocument({ version: '1.2.3', hooks: hookBodies });
