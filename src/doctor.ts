@@ -2,7 +2,7 @@
  * The command `doctor`: looks at everything that the exporter needs, one line for each, with what to do about what is
  * wrong. It changes nothing, and ends whatever the server does.
  */
-import { writeSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { release } from 'node:os';
 import { extname, win32 } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -23,6 +23,7 @@ import { serviceState } from './native/windows-service.ts';
 import { systemClock } from './runtime/clock.ts';
 import { describeError } from './runtime/describe-error.ts';
 import { inspectStorage } from './runtime/inspect-storage.ts';
+import { folderOfServer } from './runtime/storage.ts';
 import { watchClock } from './runtime/watch-clock.ts';
 import type { WebFinding } from './server/inspect-web-config.ts';
 import { inspectWebConfig } from './server/inspect-web-config.ts';
@@ -33,8 +34,8 @@ const HOST_ENTRY = fileURLToPath(new URL(`./native-host${extname(import.meta.url
 
 /** For a look at this machine; the server's have --collector.timeout each. */
 const LOCAL_MS = 10_000;
-/** Child processes at once. */
-const SERVERS_AT_ONCE = 4;
+/** Child processes at once, if --native.max-processes allows as many. */
+export const SERVERS_AT_ONCE = 16;
 const STATUS_WIDTH = 9;
 const NAME_WIDTH = 20;
 
@@ -43,6 +44,8 @@ type Line = Check & { readonly server?: string };
 
 /** Rejects with a UsageError if the command line cannot be used; else ends the process: 0 if nothing failed. */
 export async function doctor(given: Given, on: Surroundings): Promise<void> {
+  // As in `doctor | head -1`: nobody reads what else would be found.
+  process.stdout.on('error', () => process.exit(1));
   const clock = systemClock;
   const readClock = watchClock(clock, on.platform);
   const configured = loadConfig(given, on);
@@ -53,7 +56,9 @@ export async function doctor(given: Given, on: Surroundings): Promise<void> {
     lines.push(...checks);
     if (!json) for (const check of checks) print(textOf(check));
   };
-  // Under way from the start, so that the clock is watched as long as all takes.
+  // Before the servers: on Windows it waits for processes, and the answers of the servers would wait as well.
+  const storage = options === null ? [] : await inspectFolders(options);
+  // Under way from here on, so that the clock is watched as long as all takes.
   const servers = options === null ? null : inspectServers(options);
 
   add(await look('node', () => nodeFinding(on.platform)));
@@ -68,7 +73,7 @@ export async function doctor(given: Given, on: Surroundings): Promise<void> {
       return exposedAdmin(options, web) ?? web.finding;
     });
     add(webCheck);
-    add(await look('storage', () => inspectStorage(options.storage.path)));
+    add(...storage.filter(({ server }) => server === undefined));
     for (const address of options.web.listenAddresses) {
       const probe = (signal: AbortSignal): Promise<Finding> =>
         probeAddress(address, formatListenAddress(address), {
@@ -82,6 +87,7 @@ export async function doctor(given: Given, on: Surroundings): Promise<void> {
     add(await look('clock', readClock));
     for (const [name, checks] of inspected) {
       if (name !== null && !json) print(`\nserver ${name}:`);
+      if (name !== null) add(...storage.filter(({ server }) => server === name));
       add(...checks.map((check): Line => (name === null ? check : { server: name, ...check })));
     }
   }
@@ -89,6 +95,7 @@ export async function doctor(given: Given, on: Surroundings): Promise<void> {
   const ok = lines.every(({ status }) => status !== 'fail');
   if (json) print(JSON.stringify({ version: packageVersion(), ok, checks: lines.map(documentOf) }, null, 2));
   else print(`\n${totals(lines)}`);
+  await printed();
   // A call that still hangs somewhere must not hold up the end.
   process.exit(ok ? 0 : 1);
 }
@@ -195,21 +202,47 @@ const defect = (error: unknown): Finding => ({
 
 const secondsSince = (startedMs: number): number => Math.round(systemClock.monotonicMs() - startedMs) / 1000;
 
+/** Without the admin API the servers keep nothing. */
+async function inspectFolders({ storage: { path }, servers, web }: Options): Promise<Line[]> {
+  const lines: Line[] = [await look('storage', () => inspectStorage(path))];
+  for (const { name } of web.enableAdminApi ? servers : []) {
+    const folder = folderOfServer(path, name);
+    // One that is not there will be made like the folder that it is in.
+    if (existsSync(folder))
+      lines.push({ server: name, ...(await look('storage', () => inspectStorage(folder))) });
+  }
+  return lines;
+}
+
 type ServerChecks = readonly [name: string | null, checks: readonly Check[]];
 
-/** The server of the flags first, then those of the file; some at a time. */
-async function inspectServers(options: Options): Promise<ServerChecks[]> {
+/** The server of the flags first, then those of the file. */
+async function inspectServers(options: Options): Promise<readonly ServerChecks[]> {
   const machine = await machineOf(process.platform);
   const origins = [{ name: null, rras: options.rras }, ...options.servers];
-  const results: ServerChecks[] = [];
-  const entries = origins.entries();
+  return someAtOnce(
+    origins,
+    Math.min(SERVERS_AT_ONCE, options.native.maxProcesses),
+    async ({ name, rras }): Promise<ServerChecks> => [
+      name,
+      await inspectOrigin(name, rras, options.collector, machine),
+    ],
+  );
+}
+
+/** The answers in the order of what was asked for. */
+export async function someAtOnce<Asked, Answer>(
+  all: readonly Asked[],
+  atOnce: number,
+  ask: (asked: Asked) => Promise<Answer>,
+): Promise<readonly Answer[]> {
+  const answers: Answer[] = [];
+  const entries = all.entries();
   const work = async (): Promise<void> => {
-    for (const [index, { name, rras }] of entries) {
-      results[index] = [name, await inspectOrigin(name, rras, options.collector, machine)];
-    }
+    for (const [index, asked] of entries) answers[index] = await ask(asked);
   };
-  await Promise.all(Array.from({ length: SERVERS_AT_ONCE }, work));
-  return results;
+  await Promise.all(Array.from({ length: atOnce }, work));
+  return answers;
 }
 
 /** All checks of one server; never rejects. */
@@ -286,7 +319,9 @@ function totals(lines: readonly Line[]): string {
   return `${failed} failed, ${warnings} ${warnings === 1 ? 'warning' : 'warnings'}, ${ok} ok, ${count('skipped')} skipped`;
 }
 
-/** Synchronous: the exit that follows would cut off what a pipe has not taken yet. */
 function print(text: string): void {
-  writeSync(process.stdout.fd, `${text}\n`);
+  process.stdout.write(`${text}\n`);
 }
+
+/** Done when all that was printed is written out: the exit that follows would cut off what a pipe has not taken yet. */
+const printed = (): Promise<void> => new Promise((done) => process.stdout.write('', () => done()));

@@ -14,7 +14,9 @@ const die = (): void => void process.kill(process.pid, 'SIGKILL');
 
 async function main(): Promise<void> {
   process.on('disconnect', die);
-  const send = (message: HostMessage): void => void process.send?.(message);
+  /** A parent that is gone is no error to tell of: `disconnect` ends this. */
+  const send = (message: HostMessage): void =>
+    void process.send?.(message, undefined, undefined, () => undefined);
   /** Done when it is written out: all identities of a large server in the pipe at once would take their memory twice. */
   const sent = (message: HostMessage): Promise<void> =>
     new Promise((done) => void process.send?.(message, undefined, undefined, () => done()));

@@ -1,5 +1,6 @@
 /** `doctor` as its users run it, on Linux: each fault that it looks for, line by line. */
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
 import type { Server } from 'node:http';
 import { createServer } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
@@ -7,7 +8,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { blotted, runDoctor } from './doctor-command.ts';
+import { blotted, MAIN, runDoctor } from './doctor-command.ts';
 import { recordSimulator } from './native/recordings.ts';
 import { makeCertificate } from './server/certificates.ts';
 
@@ -101,6 +102,32 @@ test('--json is one document with the same in it', async () => {
     count: 12,
     pages: 1,
     calls: [{ function: 'MprAdminConnectionEnum', count: 1, codes: [0] }],
+  });
+});
+
+describe('a pipe', () => {
+  const piped = (flags: readonly string[], reader: string) =>
+    spawnSync('sh', ['-c', `"$0" "$@" | ${reader}`, process.execPath, MAIN, 'doctor', ...flags], {
+      cwd: folder,
+      encoding: 'utf8',
+      timeout: 30_000,
+    });
+
+  test('that is read no further ends it without a word', () => {
+    const { stdout, stderr } = piped(SIMULATED, 'head -n 1');
+    expect(stdout).toMatch(/^ok {7}node .*\n$/);
+    expect(stderr).toBe('');
+  });
+
+  test('that is read slowly gets all of it', () => {
+    const file = place('many.yml');
+    const names = Array.from({ length: 256 }, (_, index) => `vpn-${index}`);
+    const servers = names.map((name) => `  - { name: ${name}, replay: missing.rec }\n`);
+    writeFileSync(file, `servers:\n${servers.join('')}`);
+    const { stdout, stderr } = piped([...SIMULATED, '--json', `--config.file=${file}`], '(sleep 2; cat)');
+    const { checks } = JSON.parse(stdout) as { checks: { server?: string }[] };
+    expect(new Set(checks.flatMap(({ server }) => server ?? []))).toEqual(new Set(names));
+    expect(stderr).toBe('');
   });
 });
 
@@ -241,6 +268,43 @@ describe('the storage folder', () => {
     ]);
     expect(readdirSync(place('closed'))).toEqual([]);
     expect(code).toBe(0);
+  });
+
+  describe('of a server of the file', () => {
+    const run = async (admin: boolean) => {
+      const file = place(`own-${admin}.yml`);
+      const rights = `{ name: ops, sha256: ${'ab'.repeat(32)}, rights: [read], interfaces: ['*'] }`;
+      const first = admin ? `web: { enable-admin-api: true }\nadmin:\n  tokens: [${rights}]\n` : '';
+      writeFileSync(
+        file,
+        `${first}servers:\n  - { name: berlin, simulate: small }\n  - { name: paris, simulate: small }\n`,
+      );
+      const path = place(`own-${admin}`);
+      mkdirSync(join(path, 'servers/paris'), { recursive: true, mode: 0o700 });
+      chmodSync(join(path, 'servers/paris'), 0o755);
+      return doctor(...SIMULATED, `--config.file=${file}`, `--storage.path=${path}`);
+    };
+
+    test('R2 that others can enter fails with the admin API, as the start does', async () => {
+      const { code, lines } = await run(true);
+      const [berlin, paris] = ['berlin', 'paris'].map((name) => lines.indexOf(`server ${name}:`));
+      // That of berlin is not there yet.
+      expect(lines[berlin! + 1]).toMatch(/^ok {7}simulator /);
+      expect(lines.slice(paris! + 1, paris! + 3)).toEqual([
+        'fail     storage             DIR/own-true/servers/paris is open to other users (0755)',
+        '         fix: chmod 700 DIR/own-true/servers/paris',
+      ]);
+      expect(lines.at(-1)).toMatch(/^1 failed, /);
+      expect(code).toBe(1);
+    });
+
+    test('is not looked at without the admin API, which alone uses it', async () => {
+      const { code, lines } = await run(false);
+      expect(lines.filter((line) => line.includes('  storage  '))).toEqual([
+        'ok       storage             DIR/own-false can be written, and is closed to other users',
+      ]);
+      expect(code).toBe(0);
+    });
   });
 
   test('with a key that others can read fails', async () => {

@@ -107,7 +107,10 @@ export function openedName({ backend }: Pick<HostConfig, 'backend'>): string {
   return { dll: 'mprapi.dll', simulator: 'simulator', replay: 'recording' }[backend];
 }
 
-/** The service's state is always asked for. After a child that had to be killed, the next source has one of its own. */
+/**
+ * The service's state is always asked for. After a child that crashed, the next source has one of its own; a server that
+ * did not answer in time is asked nothing more, or many such would take an hour.
+ */
 async function readAll({ spawn, clock, timeoutMs, sources }: InspectOptions): Promise<Readings> {
   const outcomes = new Map<Source, ReadOutcome>();
   const killed = new Map<Source, RestartReason>();
@@ -130,7 +133,9 @@ async function readAll({ spawn, clock, timeoutMs, sources }: InspectOptions): Pr
       const outcome: ReadOutcome = await client.read(source);
       outcomes.set(source, outcome);
       if (outcome.status === 'ok' && outcome.frame.source === 'server' && !outcome.frame.running) break;
-      if (!killed.has(source)) continue;
+      const reason = killed.get(source);
+      if (reason === undefined) continue;
+      if (reason === 'timeout') break;
       // What cannot be loaded once cannot be loaded again.
       if (loaded.missing === null) break;
       client.stop();
@@ -281,7 +286,13 @@ function sourceFinding(source: Source, options: InspectOptions, readings: Readin
   if (readings.missing === null)
     return { status: 'skipped', summary: 'not read: the API could not be loaded' };
   const outcome = readings.outcomes.get(source);
-  if (!outcome) return { status: 'skipped', summary: `not read: ${SERVICE_NAME} is not running` };
+  if (!outcome) {
+    const hung = [...readings.killed.values()].includes('timeout');
+    const why = hung
+      ? 'not looked at: the source before did not answer in time'
+      : `not read: ${SERVICE_NAME} is not running`;
+    return { status: 'skipped', summary: why };
+  }
   const { report } = outcome;
   const facts = { pages: report.pages, calls: callsOf(report) };
   switch (outcome.status) {

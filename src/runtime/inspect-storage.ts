@@ -8,13 +8,14 @@ import { mkdirSync, rmdirSync, statSync, unlinkSync, writeFileSync } from 'node:
 import { dirname, join, resolve } from 'node:path';
 import type { Finding } from '../model/check.ts';
 import { PSEUDONYM_KEY, readSecret } from './storage.ts';
-import { closingCommand, othersWhoEnter } from './windows-acl.ts';
+import type { WindowsAcl } from './windows-acl.ts';
+import { refusalOf, windowsAcl } from './windows-acl.ts';
 
 const OTHERS_MODE = 0o077;
 const ELSEWHERE = 'or choose another folder by --storage.path';
 
 /** The folder may be missing: the exporter makes it when it first needs it. */
-export function inspectStorage(path: string): Finding {
+export function inspectStorage(path: string, acl: WindowsAcl | null = windowsAcl): Finding {
   const found = find(path);
   if (found === null) return inspectParent(path);
   if (!found.isDirectory())
@@ -23,7 +24,7 @@ export function inspectStorage(path: string): Finding {
       summary: `${path} is not a folder`,
       fix: `move that file away, ${ELSEWHERE}`,
     };
-  if (process.platform !== 'win32' && (found.mode & OTHERS_MODE) !== 0) {
+  if (acl === null && (found.mode & OTHERS_MODE) !== 0) {
     const mode = (found.mode & 0o777).toString(8).padStart(4, '0');
     return { status: 'fail', summary: `${path} is open to other users (${mode})`, fix: `chmod 700 ${path}` };
   }
@@ -41,16 +42,15 @@ export function inspectStorage(path: string): Finding {
     const [summary = '', ...rest] = reasonOf(error).split('; ');
     return { status: 'fail', summary, fix: rest.join('; ') || grant(secret) };
   }
-  const others = process.platform === 'win32' ? othersWhoEnter(path) : [];
-  if (others === null)
+  const verdict = acl === null ? null : acl.look(path);
+  const refusal = refusalOf(path, verdict);
+  if (refusal !== null) return { status: 'fail', summary: `${path} ${refusal.what}`, fix: refusal.fix };
+  if (acl !== null && verdict === null)
     return { status: 'ok', summary: `${path} can be written; icacls does not tell who else can enter it` };
-  if (others.length > 0)
-    return {
-      status: 'fail',
-      summary: `${path} is open to ${others.join(' and ')}`,
-      fix: `${closingCommand(path, others)}, and one more /grant for the account of the exporter if it is no administrator`,
-    };
-  return { status: 'ok', summary: `${path} can be written, and is closed to other users` };
+  const summary = `${path} can be written, and is closed to other users`;
+  if (verdict !== null && verdict !== 'unreadable' && verdict.owner === null)
+    return { status: 'ok', summary: `${summary}; PowerShell does not tell who owns it` };
+  return { status: 'ok', summary };
 }
 
 /** Not the folder itself is made to try: an exporter that starts meanwhile would take it for one that was closed. */

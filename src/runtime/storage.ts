@@ -16,7 +16,8 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { closeFolder, closingCommand, othersWhoEnter } from './windows-acl.ts';
+import type { Verdict, WindowsAcl } from './windows-acl.ts';
+import { refusalOf, windowsAcl } from './windows-acl.ts';
 
 /** Name of the key of the pseudonyms. Without it nobody can tell whose they are; with a new one all change. */
 export const PSEUDONYM_KEY = 'pseudonym.key';
@@ -26,14 +27,18 @@ const OWNER_ONLY = 0o700;
 const SECRET_MODE = 0o600;
 const SECRET_BYTES = 32;
 
-/** Folders on Windows that were looked at: each look takes a process. */
-const judged = new Set<string>();
+/** Where the state of one of many servers lies in the folder. */
+export const folderOfServer = (path: string, name: string): string => join(path, 'servers', name);
 
 /**
  * Makes the folder if it is not there; throws, saying what to do, if it cannot be made or others can enter it. `warn` is told
  * where nobody can tell.
  */
-export function openStorage(path: string, warn: (message: string) => void = () => undefined): void {
+export function openStorage(
+  path: string,
+  warn: (message: string) => void = () => undefined,
+  acl: WindowsAcl | null = windowsAcl,
+): void {
   const advice = 'choose another folder by --storage.path';
   let made: string | undefined;
   try {
@@ -43,10 +48,10 @@ export function openStorage(path: string, warn: (message: string) => void = () =
       cause: error,
     });
   }
-  if (process.platform === 'win32') {
-    if (made !== undefined) closeNew(path);
-    else if (!judged.has(path)) judge(path, othersWhoEnter(path), warn);
-    judged.add(path);
+  if (acl !== null) {
+    const isFirst = !acl.knows(path);
+    if (made !== undefined && isFirst) closeNew(path, acl);
+    else judge(path, acl.look(path), isFirst ? warn : () => undefined);
     return;
   }
   const stat = statSync(path);
@@ -57,9 +62,9 @@ export function openStorage(path: string, warn: (message: string) => void = () =
 }
 
 /** Left open, it would pass for a good one at the next start. */
-function closeNew(path: string): void {
+function closeNew(path: string, acl: WindowsAcl): void {
   try {
-    closeFolder(path);
+    acl.close(path);
   } catch (error) {
     rmdirSync(path);
     throw new Error(
@@ -69,14 +74,15 @@ function closeNew(path: string): void {
   }
 }
 
-/** `others`: who of the large groups can enter a folder of Windows, null if nobody can tell. */
-export function judge(path: string, others: readonly string[] | null, warn: (message: string) => void): void {
-  if (others === null) {
+function judge(path: string, verdict: Verdict, warn: (message: string) => void): void {
+  const refusal = refusalOf(path, verdict);
+  if (refusal !== null)
+    throw new Error(`the storage folder ${path} ${refusal.what}; close it by: ${refusal.fix}`);
+  if (verdict === null) {
     warn(`icacls does not tell who can enter the storage folder ${path}: see to it that others cannot`);
-  } else if (others.length > 0) {
-    const command = closingCommand(path, others);
-    throw new Error(
-      `the storage folder ${path} is open to ${others.join(' and ')}; close it by: ${command}, and with one more /grant for the account of the exporter if it is no administrator`,
+  } else if (verdict !== 'unreadable' && verdict.owner === null) {
+    warn(
+      `PowerShell does not tell who owns the storage folder ${path}: see to it that an administrator does`,
     );
   }
 }

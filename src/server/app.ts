@@ -14,10 +14,13 @@ import { overBothVersions } from './http2-express.ts';
 import { landingPage } from './page/landing-page.ts';
 import { isOfAnotherSite } from './other-site.ts';
 import type { PageCache, PageFormat } from './pages.ts';
+import { inTime } from './response-deadline.ts';
 import { scrapeWaitMs } from './scrape-deadline.ts';
 
 /** A server as the routes see it. */
 export interface ServedServer {
+  /** True once it is not read any more. */
+  readonly ended?: boolean;
   readonly simulated: boolean;
   readonly pages: PageCache;
   readonly collect: (waitMs: number) => Promise<Snapshot>;
@@ -36,8 +39,8 @@ export interface AppOptions extends ServedServer {
   readonly version: string;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** The configured servers by their names, as they are now. Absent: there are none. */
-  readonly servers?: () => ReadonlyMap<string, ServedServer>;
+  /** The configured servers by their names, as they are now; undefined until they are open. Absent: there are none. */
+  readonly servers?: () => ReadonlyMap<string, ServedServer> | undefined;
   /** Where others reach the exporter, as it is configured now; null: as the request says. */
   readonly externalUrl?: string | null;
   /** Reads the configuration anew; rejects with what is wrong with it. Absent: nobody may ask for it. */
@@ -58,14 +61,13 @@ export interface WebHandlers {
 }
 
 const PLAIN = 'text/plain; charset=utf-8';
-/** A reader that has not taken the page by then is cut off: it would keep others out. */
-const RESPONSE_DEADLINE_MS = 10_000;
 
 export function createApp(options: AppOptions): RequestListener {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
   app.set('query parser', 'simple');
+  app.use(inTime(options.clock));
   app.use((request, response, next) => {
     response.setHeader('X-Content-Type-Options', 'nosniff');
     // What stands before the exporter may go by the other one. HTTP/2 has one only.
@@ -80,25 +82,24 @@ export function createApp(options: AppOptions): RequestListener {
   if (admin) addAdmin(app, admin);
   if (security) app.use(security.limit, security.basicAuth);
   const inFlight = limit(options);
-  const inTime = cutOff(options.clock);
 
   get(app, options.telemetryPath, inFlight, (request, response) =>
     scrape(options, options, request, response),
   );
-  get(app, '/probe', inFlight, async (request, response) => {
+  get(app, '/probe', afterStart(options), inFlight, async (request, response) => {
     const { target } = request.query;
-    const server = typeof target === 'string' ? options.servers?.().get(target) : undefined;
+    const server = typeof target === 'string' ? options.servers?.()?.get(target) : undefined;
     if (server) await scrape(server, options, request, response);
     else answer(response, target === undefined ? 400 : 404, unknownTarget(target));
   });
-  get(app, '/sd', inTime, (request, response) => {
+  get(app, '/sd', afterStart(options), (request, response) => {
     const host = externalHost(options, request);
     if (host === undefined) answer(response, 400, 'The header Host is missing or is no host:port.');
     else response.setHeader('Cache-Control', 'no-store').json(discovery(options, host));
   });
   addReload(app, options.reload);
   // Pages have places of their own: who looks keeps no scrape out.
-  get(app, '/', limit(options), inTime, async ({ query: { server = null } }, response) => {
+  get(app, '/', limit(options), async ({ query: { server = null } }, response) => {
     const shown = chosen(options, server ?? undefined);
     if (!shown) {
       answer(response, 404, 'There is no server of that name in the configuration file.');
@@ -109,7 +110,7 @@ export function createApp(options: AppOptions): RequestListener {
       status: await shown.api.status(),
       interfaces: await shown.api.interfaces(),
       now: options.clock.wallSeconds(),
-      servers: [...(options.servers?.().keys() ?? [])],
+      servers: [...(options.servers?.()?.keys() ?? [])],
       server: typeof server === 'string' ? server : null,
     });
     response.setHeader('Content-Security-Policy', policy);
@@ -126,7 +127,7 @@ export function createApp(options: AppOptions): RequestListener {
     response.setHeader('Content-Type', PLAIN);
     response.end(ready ? 'RRAS Exporter is ready.\n' : 'RRAS Exporter has not read the server yet.\n');
   });
-  app.use('/api', inFlight, inTime);
+  app.use('/api', inFlight);
   addApi(app, ({ query }) => chosen(options, query['server'])?.api, options.openApi);
   app.use((request, response) => {
     response.statusCode = 404;
@@ -165,7 +166,7 @@ function answer(response: Response, status: number, text: string): void {
 /** The server that `?server` names, the local one without it; undefined: there is none of that name. */
 function chosen(options: AppOptions, name: unknown): ServedServer | undefined {
   if (name === undefined) return options;
-  return typeof name === 'string' ? options.servers?.().get(name) : undefined;
+  return typeof name === 'string' ? options.servers?.()?.get(name) : undefined;
 }
 
 /** Never what was asked for: anybody can ask for anything. */
@@ -193,7 +194,7 @@ function discovery(
   { host, pathname }: { host: string; pathname: string },
 ): object[] {
   const path = `${pathname.replace(/\/$/, '')}/probe`;
-  return [...(servers?.().keys() ?? [])].map((name) => ({
+  return [...(servers?.()?.keys() ?? [])].map((name) => ({
     targets: [host],
     labels: {
       __metrics_path__: path,
@@ -229,6 +230,18 @@ function addReload(app: Express, reload: AppOptions['reload']): void {
   });
 }
 
+/** A scraper that was told of no servers would drop those that it has. */
+function afterStart({ servers }: AppOptions): RequestHandler {
+  return (_request, response, next) => {
+    if (!servers || servers()) {
+      next();
+      return;
+    }
+    response.setHeader('Retry-After', '1');
+    answer(response, 503, 'The configured servers are not open yet, try again later.');
+  };
+}
+
 /** A route for GET and HEAD; any other method is 405. */
 function get(app: Express, path: string, ...handlers: RequestHandler[]): void {
   app.get(path, ...handlers);
@@ -262,20 +275,6 @@ function limit(options: Pick<AppOptions, 'maxRequests'>): RequestHandler {
   };
 }
 
-/** Cuts off who has not taken the answer in time. */
-function cutOff(clock: Clock): RequestHandler {
-  return (_request, response, next) => {
-    if (response.destroyed) return;
-    const closed = new AbortController();
-    response.once('close', () => closed.abort());
-    clock.sleep(RESPONSE_DEADLINE_MS, closed.signal).then(
-      () => void response.destroy(),
-      () => undefined,
-    );
-    next();
-  };
-}
-
 async function scrape(
   server: ServedServer,
   options: AppOptions,
@@ -284,6 +283,11 @@ async function scrape(
 ): Promise<void> {
   const header = request.get('X-Prometheus-Scrape-Timeout-Seconds');
   const snapshot = await server.collect(scrapeWaitMs(header, options.timeoutMs));
+  if (server.ended === true) {
+    // What it looks like has nothing to do with the server.
+    answer(response, 503, 'The server was taken out of the configuration, or is another one now.');
+    return;
+  }
   const page = await server.pages.get(snapshot, formatFor(request.get('Accept')));
   const gzip = request.acceptsEncodings('gzip', 'identity') === 'gzip';
   const zipped = gzip ? await page.gzipped() : undefined;
@@ -292,14 +296,8 @@ async function scrape(
   response.setHeader('Cache-Control', 'no-store');
   if (gzip) response.setHeader('Content-Encoding', 'gzip');
   response.setHeader('Content-Length', zipped?.length ?? page.bytes);
-  const answered = new AbortController();
-  const cutOff = (): void => void response.destroy();
-  options.clock.sleep(RESPONSE_DEADLINE_MS, answered.signal).then(cutOff, () => undefined);
-  const finished = Promise.race([once(response, 'finish'), once(response, 'close')]);
   if (request.method !== 'HEAD') await writeAll(response, zipped ? [zipped] : page.plain());
   response.end();
-  await finished;
-  answered.abort();
 }
 
 /** OpenMetrics only for who names its version 1.0.0 and prefers it; anybody else reads the text format. */

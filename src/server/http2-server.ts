@@ -21,6 +21,8 @@ export interface Http2Engine {
 const FIRST_REQUEST_MS = 5_000;
 const REQUEST_TIMEOUT_MS = 10_000;
 const IDLE_MS = 90_000;
+/** Longer than any route needs, with its answer: a scrape may wait for an hour, an action for two minutes. */
+const LIFE_MS = 3_630_000;
 const MAX_STREAMS = 100;
 const MAX_HEADER_BYTES = 16 * 1024;
 const MAX_HEADERS = 100;
@@ -126,11 +128,12 @@ function bound(session: ServerHttp2Session, clock: Clock): void {
     if (stream.destroyed) return;
     open += 1;
     idle.abort();
-    const asking = stream.endAfterHeaders
-      ? undefined
-      : after(REQUEST_TIMEOUT_MS, () => stream.close(NGHTTP2_CANCEL));
+    const cut = (): void => stream.close(NGHTTP2_CANCEL);
+    const living = after(LIFE_MS, cut);
+    const asking = stream.endAfterHeaders ? undefined : after(REQUEST_TIMEOUT_MS, cut);
     stream.once('end', () => asking?.abort());
     stream.once('close', () => {
+      living.abort();
       asking?.abort();
       open -= 1;
       if (open === 0 && !session.destroyed) idle = idleFor(IDLE_MS);

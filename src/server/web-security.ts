@@ -9,6 +9,7 @@ import type { Clock } from '../model/clock.ts';
 import type { Logger } from '../model/logger.ts';
 import { loadVerify, parseBasicCredentials, PasswordChecker } from './password-checker.ts';
 import { withoutFloods } from './pipelining.ts';
+import { cutOffLate } from './response-deadline.ts';
 import { createSecureServer, isOutdated } from './tls-server.ts';
 import { TokenBucket } from './token-bucket.ts';
 import type { WebConfig } from './web-config-schema.ts';
@@ -118,7 +119,10 @@ class FileWebSecurity implements WebSecurity {
 
   async #guard(request: IncomingMessage, response: ServerResponse, handler: RequestListener): Promise<void> {
     const config = await this.#configFor(request, response);
-    if (!config) return;
+    if (!config) {
+      cutOffLate(response, this.#parts.clock);
+      return;
+    }
     if (await this.#isShutOut(request, config)) {
       // As if it had been closed while it was idle: clients then connect anew, and are judged by today's rules.
       request.socket.destroy();

@@ -222,6 +222,134 @@ requireTool('chromium')('the landing page', (chromium) => {
     }, 120_000);
   });
 
+  describe('of one server among several', () => {
+    const NAMES = ['vpn1', 'vpn2.example.net'];
+    let folder: string;
+    let file: string;
+    let program: Program;
+    const configure = (...names: readonly string[]): void =>
+      writeFileSync(file, JSON.stringify({ servers: names.map((name) => ({ name, simulate: 'small' })) }), {
+        mode: 0o600,
+      });
+    const reload = async (): Promise<void> => {
+      const { status, text } = await program.get('/-/reload', { method: 'POST' });
+      expect({ status, text }).toEqual({ status: 200, text: 'The configuration is loaded.\n' });
+    };
+    const pageOf = (name: string): string => `${program.url}/?server=${encodeURIComponent(name)}`;
+    /** Who is connected, as the API says; '' is the local server. */
+    const usersOf = async (name: string): Promise<string[]> => {
+      const query = name === '' ? '' : `?server=${encodeURIComponent(name)}`;
+      const { text } = await program.get(`/api/v1/connections${query}`);
+      const { data } = JSON.parse(text) as { data: { items: readonly ApiConnection[] } };
+      return data.items.map(({ connection }) => connection).sort();
+    };
+    const listed = async (page: WatchedPage): Promise<string[]> =>
+      (await page.texts('#list td.column-id')).sort();
+
+    beforeAll(async () => {
+      await buildIfStale();
+      folder = mkdtempSync(join(tmpdir(), 'rras-exporter-landing-'));
+      file = join(folder, 'rras-exporter.yml');
+      configure(...NAMES);
+      program = await Program.serve(
+        '--rras.simulate=small',
+        `--config.file=${file}`,
+        '--web.enable-lifecycle',
+        // What is shown is what the API still says.
+        '--collector.min-interval=1h',
+        '--collector.max-age=2h',
+      );
+      for (const path of ['/metrics', ...NAMES.map((name) => `/probe?target=${name}`)]) {
+        expect((await program.get(path)).status).toBe(200);
+      }
+    });
+    afterAll(async () => {
+      await endAll();
+      rmSync(folder, { recursive: true });
+    });
+
+    test.each<[name: string, view: View]>([
+      ['light and wide', { dark: false, width: 1280 }],
+      ['dark and narrow', { dark: true, width: 400 }],
+    ])('%s has no flaw that axe knows, and no error', async (_, view) => {
+      const page = await look(pageOf(NAMES[1]!), view);
+      await page.until(SHOWS_ROWS);
+      expect(await page.text('h1')).toBe(`RRAS Exporter: ${NAMES[1]!}`);
+      expect(await page.of(`document.documentElement.scrollWidth`)).toBeLessThanOrEqual(view.width!);
+      expect(await page.flaws()).toEqual([]);
+      expect(page.complaints).toEqual([]);
+      expect(page.requests.filter((url) => !url.startsWith(`${program.url}/`))).toEqual([]);
+    });
+
+    test('shows and asks for the data of that server only, also when it refreshes itself', async () => {
+      const page = await look(pageOf('vpn1'), { haste: 50 });
+      await page.until(SHOWS_ROWS);
+      await page.of(`new Promise((resolve) => setTimeout(resolve, 10_000))`);
+      const own = await usersOf('vpn1');
+      expect(own.length).toBeGreaterThan(0);
+      expect(await listed(page)).toEqual(own);
+      for (const other of ['', NAMES[1]!]) {
+        const theirs = await usersOf(other);
+        expect(theirs.filter((id) => own.includes(id))).toEqual([]);
+      }
+      const asked = page.requests.map((url) => new URL(url)).filter(({ pathname }) => pathname !== '/');
+      expect(asked.length).toBeGreaterThan(3);
+      for (const { href, searchParams } of asked)
+        expect([href, searchParams.get('server')]).toEqual([href, 'vpn1']);
+      expect(page.complaints).toEqual([]);
+    });
+
+    test('has links to the others and back, and to what there is of it', async () => {
+      const page = await look(program.url);
+      await page.until(SHOWS_ROWS);
+      for (const name of [...NAMES, null]) {
+        const text = name ?? 'Local server';
+        await Promise.all([
+          page.page.waitForNavigation(),
+          page.of(`[...document.querySelectorAll('header nav a')]
+            .find(({ textContent }) => textContent === ${JSON.stringify(text)}).click()`),
+        ]);
+        await page.until(SHOWS_ROWS);
+        expect(await page.texts('header nav a')).toEqual(['Local server', ...NAMES]);
+        expect(await page.texts('header nav a[aria-current=page]')).toEqual([text]);
+        expect(await page.of(`document.title`)).toBe(
+          name === null ? 'RRAS Exporter' : `RRAS Exporter: ${name}`,
+        );
+        expect(await listed(page)).toEqual(await usersOf(name ?? ''));
+        const links = await page.of<string[]>(
+          `[...document.querySelectorAll('footer a')].map(({ href }) => href)`,
+        );
+        for (const link of links) expect((await fetch(link)).status, link).toBe(200);
+        const ofServer = links.filter((link) => /[?&](?:server|target)=/.test(link));
+        expect(ofServer.map((link) => [...new URL(link).searchParams.values()])).toEqual(
+          name === null ? [] : Array(4).fill([name]),
+        );
+      }
+      expect(page.complaints).toEqual([]);
+    });
+
+    test('says that its server is configured no more, once a reload took it away, and is content when it is back', async () => {
+      const page = await look(pageOf('vpn1'), { haste: 50 });
+      await page.until(SHOWS_ROWS);
+      const rows = await listed(page);
+      configure(NAMES[1]!);
+      await reload();
+      await page.until(`document.querySelector('#notice').textContent !== ''`);
+      expect(await page.text('#notice')).toMatch(
+        /^Nothing new from the exporter since .+: there is no server of that name any more\. What you see is of then\.$/,
+      );
+      // What is known of it stays.
+      expect(await listed(page)).toEqual(rows);
+      expect(await page.flaws()).toEqual([]);
+      // Chromium itself tells of each answer that is an error; the page has nothing to add.
+      const ofChromium = 'Failed to load resource: the server responded with a status of 404 (Not Found)';
+      expect(page.complaints.filter((text) => text !== ofChromium)).toEqual([]);
+      configure(...NAMES);
+      await reload();
+      await page.until(`document.querySelector('#notice').textContent === ''`, 20_000);
+    });
+  });
+
   test('shows hostile names as the texts that they are', async () => {
     const hostile = `<img src=x onerror="document.title='taken'"><script>document.title='taken'</script>`;
     const server = new Server();

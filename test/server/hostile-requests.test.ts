@@ -1,7 +1,9 @@
 /** Requests that no scraper sends, byte by byte: what each comes to, and that the next client is served. */
 import type { Socket } from 'node:net';
 import { connect } from 'node:net';
+import type { RequestHandler } from 'express';
 import { afterEach, describe, expect, test } from 'vitest';
+import { settle } from '../doubles/fake-clock.ts';
 import { snapshotOf } from '../metrics/snapshots.ts';
 import type { AppParts, RunningApp } from './running-app.ts';
 import { startApp } from './running-app.ts';
@@ -152,6 +154,53 @@ test('requests that do not wait for the answers before them are answered in thei
     ['/metrics', '/none', '/-/ready'].map((path) => `GET ${path} HTTP/1.1\r\n${HOST}\r\n`).join(''),
   );
   expect(statusesOf(said)).toEqual([200, 404, 200, 200]);
+});
+
+test('the deadline of an answer that waits for those before it begins when its turn comes', async () => {
+  let answer = (): void => undefined;
+  const app = await start({
+    collect: () => new Promise((resolve) => (answer = () => resolve(snapshotOf()))),
+  });
+  const said = exchange(
+    app,
+    `GET /metrics HTTP/1.1\r\n${HOST}\r\nGET /none HTTP/1.1\r\n${HOST}\r\nGET /-/ready HTTP/1.1\r\n${HOST}\r\n`,
+  );
+  // By then the others are written, but for their turn.
+  for (let round = 0; round < 10; round += 1) await app.get('/-/ready');
+  await app.clock.advance(60_000);
+  answer();
+  expect(statusesOf(await said)).toEqual([200, 404, 200, 200]);
+  expect(app.clock.pending).toBe(0);
+});
+
+test('H2 who does not read refusals is cut off, too, once they fill what lies between', async () => {
+  let answered = 0;
+  const pass: RequestHandler = (_request, _response, next) => next();
+  const headers: RequestHandler = (_request, response, next) => {
+    response.once('close', () => (answered += 1));
+    next();
+  };
+  // A refusal tells where the metrics are.
+  const telemetryPath = `/${'m'.repeat(20_000)}`;
+  const app = await start({ telemetryPath, security: { headers, limit: pass, basicAuth: pass } });
+  const socket = dial(app);
+  let asked = 0;
+  // One after the other, until the last is stuck.
+  for (let turns = 0; turns < 1000; turns = app.clock.pending > 0 ? turns + 1 : 0) {
+    if (answered === asked) {
+      socket.write(`GET /none HTTP/1.1\r\n${HOST}\r\n`);
+      asked += 1;
+    }
+    await settle();
+  }
+  let said = '';
+  const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+  await app.clock.advance(10_000);
+  socket.setEncoding('latin1').on('data', (text: string) => (said += text));
+  await closed;
+  expect(said.split('m.\n').length - 1).toBeLessThan(asked);
+  expect((await app.get('/-/healthy')).status).toBe(200);
+  expect(app.clock.pending).toBe(0);
 });
 
 describe('H3 slow senders', () => {

@@ -1,4 +1,5 @@
 /** The guarded actions and hooks over HTTP/2: the same rights, bounds and refusals as over HTTP/1.1. */
+import type { IncomingHttpStatusHeader } from 'node:http2';
 import { constants } from 'node:http2';
 import { afterEach, describe, expect, test } from 'vitest';
 import { settle } from '../doubles/fake-clock.ts';
@@ -32,9 +33,12 @@ const OPS = {
 const open = (config: AdminSiteOptions['config'] = {}): Promise<AdminSite> =>
   sites.open({ web: () => `${TLS}${IF_GIVEN}`, config });
 
-async function dial(site: AdminSite, client?: Identity): Promise<Http2Client> {
+async function dial(site: AdminSite, client?: Identity, initialWindowSize?: number): Promise<Http2Client> {
   const { url } = site.listener;
-  const dialed = await Http2Client.open(url, site.folder.serverCa.cert, client ? { client } : {});
+  const dialed = await Http2Client.open(url, site.folder.serverCa.cert, {
+    ...(client && { client }),
+    ...(initialWindowSize !== undefined && { settings: { initialWindowSize } }),
+  });
   clients.push(dialed);
   return dialed;
 }
@@ -74,6 +78,28 @@ describe('over HTTP/2', () => {
       post(client, PAUSE, REASON, { headers: { ...bearer('all'), origin } }).then(({ status }) => status);
     expect(await from('https://attacker.example')).toBe(403);
     expect(await from(`https://127.0.0.1:${site.port}`)).toBe(200);
+  });
+
+  test('H2 a refusal that is not taken is cut off after 10 s, also of a path that is not decoded', async () => {
+    const site = await open();
+    const client = await dial(site, undefined, 0);
+    for (const [path, status] of [
+      ['/api/v1/admin/actions', 401],
+      ['/api/v1/admin/actions/%ff', 400],
+    ] as const) {
+      const stream = client.ask(path);
+      const headers = await new Promise<IncomingHttpStatusHeader>((resolve) =>
+        stream.once('response', resolve),
+      );
+      expect(headers[':status']).toBe(status);
+      stream.resume();
+      const closed = new Promise((resolve) => stream.once('close', resolve));
+      await site.clock.advance(9_900);
+      expect(stream.destroyed).toBe(false);
+      await site.clock.advance(100);
+      await closed;
+      expect(stream.rstCode).toBe(constants.NGHTTP2_CANCEL);
+    }
   });
 
   test('H5 a body that is too long is refused, whether it tells its length or not', async () => {

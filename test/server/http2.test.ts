@@ -1,4 +1,5 @@
 /** HTTP/2 over TLS, with real clients: the same answers and refusals as over HTTP/1.1, and bounds for who asks too much. */
+import type { ClientHttp2Stream } from 'node:http2';
 import { constants } from 'node:http2';
 import { request } from 'node:https';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
@@ -331,6 +332,81 @@ describe('H2 a client of HTTP/2 that does not read', () => {
     expect((await client.get('/-/healthy')).status).toBe(200);
   });
 
+  /** Small answers do not leave either, if the client gives them no room. */
+  const NO_ROOM = { settings: { initialWindowSize: 0 } };
+  const closeOf = (stream: ClientHttp2Stream): Promise<number> =>
+    new Promise((resolve) => stream.once('close', () => resolve(stream.rstCode)));
+  const begunOf = (stream: ClientHttp2Stream): Promise<number> =>
+    new Promise((resolve) => stream.once('response', (headers) => resolve(headers[':status'] ?? 0)));
+
+  async function isCutOff(clock: FakeClock, stream: ClientHttp2Stream, ms = 10_000): Promise<void> {
+    stream.resume();
+    const closed = closeOf(stream);
+    await sleepsFor(clock, ms);
+    await clock.advance(ms - 1);
+    expect(stream.destroyed).toBe(false);
+    await clock.advance(1);
+    expect(await closed).toBe(NGHTTP2_CANCEL);
+  }
+
+  test.each<[status: number, method: string, path: string, more?: string]>([
+    [200, 'GET', '/metrics'],
+    [200, 'GET', '/-/healthy'],
+    [200, 'GET', '/-/ready'],
+    [200, 'GET', '/'],
+    [200, 'GET', '/sd'],
+    [200, 'GET', '/api/v1/status'],
+    [200, 'POST', '/-/reload'],
+    [400, 'GET', '/probe'],
+    [404, 'GET', '/nothing'],
+    [405, 'POST', '/metrics'],
+    [405, 'GET', '/-/reload'],
+    [401, 'GET', '/metrics', ALICE],
+    [429, 'GET', '/metrics', 'rate_limit: {interval: 24h, burst: 1}\n'],
+  ])(
+    'and gives an answer of %i to %s %s no room is cut off, and its connection after that',
+    async (status, method, path, more = '') => {
+      const app = await exporter({ render: pageOf(PAGE), reload: () => Promise.resolve() }, `${TLS}${more}`);
+      if (status === 429) {
+        const first = await app.dial();
+        await first.get('/metrics');
+        first.end();
+      }
+      const client = await app.dial(NO_ROOM);
+      const stream = client.ask(path, { method });
+      expect(await begunOf(stream)).toBe(status);
+      await isCutOff(app.clock, stream);
+      await sleepsFor(app.clock, 90_000);
+      await app.clock.advance(90_000);
+      await client.closed;
+      expect(app.clock.pending).toBe(0);
+      expect(app.errors).toEqual([]);
+    },
+  );
+
+  test('S1 is cut off as well while the file cannot be used', async () => {
+    const clock = new FakeClock();
+    const site = await open(TLS, { clock });
+    const client = await dial(site, NO_ROOM);
+    site.write('tls_server_config: [');
+    const stream = client.ask('/');
+    expect(await begunOf(stream)).toBe(500);
+    await isCutOff(clock, stream);
+  });
+
+  test('is cut off after an hour, whatever it asked for: no answer takes longer', async () => {
+    const clock = new FakeClock();
+    const site = await open(TLS, { clock, seen: () => 'an answer without a deadline' });
+    const client = await dial(site, NO_ROOM);
+    const stream = client.ask('/');
+    expect(await begunOf(stream)).toBe(200);
+    await isCutOff(clock, stream, 3_630_000);
+    await sleepsFor(clock, 90_000);
+    await clock.advance(90_000);
+    await client.closed;
+    expect(clock.pending).toBe(0);
+  });
+
   test('has no more than 100 requests under way', async () => {
     let collecting = 0;
     const app = await exporter({
@@ -392,7 +468,8 @@ describe('H3 a client of HTTP/2 that says little', () => {
     const client = await app.dial();
     const waiting = client.get('/metrics');
     while (!answer) await settle();
-    await clock.advance(100_000);
+    // As long as a scrape may take.
+    await clock.advance(3_600_000);
     answer(snapshotOf());
     expect((await waiting).text).toBe(PAGE);
   });

@@ -27,6 +27,7 @@ class Configured implements ServedServer {
   readonly name: string;
   asked = 0;
   waits: number[] = [];
+  ended = false;
   readonly simulated = false;
   readonly pages: PageCache;
   /** Resolved by the test, if it is there. */
@@ -212,6 +213,38 @@ describe('a probe', () => {
     expect((await get('/probe?target=vpn1')).status).toBe(200);
     servers.delete('vpn1');
     expect((await get('/probe?target=vpn1')).status).toBe(404);
+  });
+
+  test('is 503 until the servers are open, as is the discovery: Prometheus would drop its targets', async () => {
+    let servers: ReadonlyMap<string, ServedServer> | undefined;
+    const { get } = await start([], { servers: () => servers });
+    for (const path of ['/probe?target=vpn1', '/sd']) {
+      const { status, headers, text } = await get(path);
+      expect([status, headers['retry-after'], text]).toEqual([
+        503,
+        '1',
+        'The configured servers are not open yet, try again later.\n',
+      ]);
+    }
+    servers = new Map([['vpn1', new Configured('vpn1')]]);
+    expect((await get('/probe?target=vpn1')).status).toBe(200);
+    expect((await get('/sd')).text).toContain('"instance":"vpn1"');
+  });
+
+  test('of a server that a reload takes away meanwhile is 503: what it looks like is not the server', async () => {
+    const { get, servers } = await start();
+    const vpn1 = servers.get('vpn1')!;
+    const { promise, resolve } = Promise.withResolvers<Snapshot>();
+    vpn1.hold = promise;
+    const answer = get('/probe?target=vpn1');
+    await expect.poll(() => vpn1.waits.length).toBe(1);
+    vpn1.ended = true;
+    resolve(vpn1.snapshot());
+    const { status, text } = await answer;
+    expect([status, text]).toEqual([
+      503,
+      'The server was taken out of the configuration, or is another one now.\n',
+    ]);
   });
 
   test('is 404 where no servers are configured at all', async () => {

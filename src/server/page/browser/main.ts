@@ -23,6 +23,9 @@ interface Answer<T> {
   readonly now: number;
 }
 
+/** What the exporter has to say, for people. */
+class Refused extends Error {}
+
 async function get<T>(path: string, parameters: Readonly<Record<string, string>> = {}): Promise<Answer<T>> {
   const url = new URL(`api/v1/${path}${query}`, location.href);
   for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value);
@@ -30,7 +33,10 @@ async function get<T>(path: string, parameters: Readonly<Record<string, string>>
   url.username = '';
   url.password = '';
   const response = await fetch(url, { signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
-  if (!response.ok) throw new Error(`it answers ${response.status}`);
+  if (!response.ok) {
+    const isGone = response.status === 404 && query !== '';
+    throw new Refused(isGone ? 'there is no server of that name any more' : `it answers ${response.status}`);
+  }
   const { data } = (await response.json()) as { data: T };
   return { data, now: Date.parse(response.headers.get('Date') ?? '') / 1000 || Date.now() / 1000 };
 }
@@ -101,8 +107,7 @@ async function run(): Promise<void> {
   try {
     await refresh();
   } catch (error) {
-    const why =
-      error instanceof Error && error.message.startsWith('it ') ? error.message : 'it does not answer';
+    const why = error instanceof Refused ? error.message : 'it does not answer';
     say(`Nothing new from the exporter since ${timeText(freshAt)}: ${why}. What you see is of then.`);
   } finally {
     isRefreshing = false;
