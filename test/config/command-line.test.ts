@@ -78,7 +78,13 @@ const DEFAULTS: Options = {
       attemptTimeoutMs: 60_000,
       dryRun: false,
     },
-    hooks: { allowActions: ['reconnect'], rules: [], serverLabel: 'instance', localServer: [], grafana: undefined },
+    hooks: {
+      allowActions: ['reconnect'],
+      rules: [],
+      serverLabel: 'instance',
+      localServer: [],
+      grafana: undefined,
+    },
   },
 };
 

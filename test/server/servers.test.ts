@@ -216,8 +216,8 @@ describe('a probe', () => {
   });
 
   test('is 503 until the servers are open, as is the discovery: Prometheus would drop its targets', async () => {
-    let servers: ReadonlyMap<string, ServedServer> | undefined;
-    const { get } = await start([], { servers: () => servers });
+    const open: { servers?: ReadonlyMap<string, ServedServer> } = {};
+    const { get } = await start([], { servers: () => open.servers });
     for (const path of ['/probe?target=vpn1', '/sd']) {
       const { status, headers, text } = await get(path);
       expect([status, headers['retry-after'], text]).toEqual([
@@ -226,7 +226,7 @@ describe('a probe', () => {
         'The configured servers are not open yet, try again later.\n',
       ]);
     }
-    servers = new Map([['vpn1', new Configured('vpn1')]]);
+    open.servers = new Map([['vpn1', new Configured('vpn1')]]);
     expect((await get('/probe?target=vpn1')).status).toBe(200);
     expect((await get('/sd')).text).toContain('"instance":"vpn1"');
   });
