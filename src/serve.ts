@@ -152,13 +152,10 @@ export async function serve(options: Options, load: () => Options): Promise<void
     get externalUrl() {
       return now.web.externalUrl;
     },
-    version,
-    simulated: local.simulated,
     clock,
     logger,
     pages: local.pages,
     collect: (waitMs) => local.collect(waitMs),
-    snapshot: () => local.snapshot(),
     ready: () => local.ready(),
     api: local.api,
     servers: () => (fleet.begun ? fleet.servers : undefined),

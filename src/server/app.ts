@@ -21,10 +21,8 @@ import { scrapeWaitMs } from './scrape-deadline.ts';
 export interface ServedServer {
   /** True once it is not read any more. */
   readonly ended?: boolean;
-  readonly simulated: boolean;
   readonly pages: PageCache;
   readonly collect: (waitMs: number) => Promise<Snapshot>;
-  readonly snapshot: () => Snapshot;
   readonly ready: () => boolean;
   readonly api: ApiData;
 }
@@ -36,7 +34,6 @@ export interface AppOptions extends ServedServer {
   readonly maxRequests: number;
   /** Longest wait of a scrape that names no timeout of its own, as it is now. */
   readonly timeoutMs: number;
-  readonly version: string;
   readonly clock: Clock;
   readonly logger: Logger;
   /** The configured servers by their names, as they are now; undefined until they are open. Absent: there are none. */

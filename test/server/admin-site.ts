@@ -241,8 +241,6 @@ export class AdminSite {
       telemetryPath: '/metrics',
       maxRequests: 40,
       timeoutMs: 10_000,
-      version: '1.2.3',
-      simulated: true,
       clock,
       logger,
       pages: new PageCache(
@@ -253,7 +251,6 @@ export class AdminSite {
         clock,
       ),
       collect: () => Promise.resolve(snapshot),
-      snapshot: () => snapshot,
       ready: () => true,
       api: {
         status: () => {

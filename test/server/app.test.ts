@@ -175,7 +175,6 @@ describe('health', () => {
       clock: exporter.clock,
       ready: () => poller.ready,
       collect: (waitMs) => poller.collect(waitMs),
-      snapshot: () => poller.snapshot(),
     });
     expect((await app.get('/-/ready')).status).toBe(503);
     await app.get('/metrics');

@@ -28,7 +28,6 @@ class Configured implements ServedServer {
   asked = 0;
   waits: number[] = [];
   ended = false;
-  readonly simulated = false;
   readonly pages: PageCache;
   /** Resolved by the test, if it is there. */
   hold: Promise<Snapshot> | undefined;
@@ -49,10 +48,6 @@ class Configured implements ServedServer {
     this.asked += 1;
     this.waits.push(waitMs);
     return this.hold ?? Promise.resolve(this.#snapshot);
-  }
-  snapshot(): Snapshot {
-    this.asked += 1;
-    return this.#snapshot;
   }
   ready(): boolean {
     return true;
@@ -239,7 +234,7 @@ describe('a probe', () => {
     const answer = get('/probe?target=vpn1');
     await expect.poll(() => vpn1.waits.length).toBe(1);
     vpn1.ended = true;
-    resolve(vpn1.snapshot());
+    resolve(snapshotOf());
     const { status, text } = await answer;
     expect([status, text]).toEqual([
       503,
@@ -259,7 +254,7 @@ describe('a probe', () => {
     const held = [...servers.values()].map((server) => {
       const { promise, resolve } = Promise.withResolvers<Snapshot>();
       server.hold = promise;
-      return { end: () => resolve(server.snapshot()), answer: get(`/probe?target=${server.name}`) };
+      return { end: () => resolve(snapshotOf()), answer: get(`/probe?target=${server.name}`) };
     });
     await expect.poll(() => [...servers.values()].map(({ waits }) => waits.length)).toEqual([1, 1]);
     for (const path of ['/probe?target=vpn1', '/metrics', '/api/v1/status']) {
@@ -286,7 +281,7 @@ describe('a probe', () => {
       expect((await get('/probe?target=vpn2.example.net')).text).toBe('# text of vpn2.example.net\n');
     }
     expect((await get('/metrics')).status).toBe(200);
-    resolve(hung.snapshot());
+    resolve(snapshotOf());
     expect((await waiting).status).toBe(200);
   });
 });
