@@ -52,7 +52,8 @@ describe('the exporter takes the configuration of the guide', () => {
     const { given } = readCommandLine([`--config.file=${file}`]);
     const options = loadOptions(given, { platform: 'linux', env: {} });
     expect(options.servers.map(({ name }) => name)).toEqual(['vpn1', 'vpn2', 'lab']);
-    expect(options.admin.hooks.rules[0]!.matchers).toHaveLength(2);
+    expect(options.admin.hooks.rules[0]!.matchers).toHaveLength(1);
+    expect(options.admin.hooks.localServer).toEqual(['rras-exporter.example.net:*']);
   });
 });
 
