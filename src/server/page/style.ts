@@ -60,6 +60,7 @@ ${['ikev2', 'sstp', 'l2tp', 'pptp', 'pppoe', 'other', 'unknown']
   .map((tunnel) => `.tunnel-${tunnel}{fill:var(--${tunnel});background:var(--${tunnel})}`)
   .join('\n')}
 .scroll{overflow:auto;max-height:26rem}
+#interfaces{max-height:40rem}
 #interfaces table{min-width:44rem}
 #interfaces th,#interfaces td{overflow-wrap:break-word}
 .scroll thead th{position:sticky;top:0;background:var(--card);z-index:2;box-shadow:inset 0 -1px var(--line)}
