@@ -11,7 +11,6 @@ import { addAdmin } from './admin.ts';
 import type { ApiData } from './api.ts';
 import { addApi } from './api.ts';
 import { overBothVersions } from './http2-express.ts';
-import { landingPage } from './page/landing-page.ts';
 import { isOfAnotherSite } from './other-site.ts';
 import type { PageCache, PageFormat } from './pages.ts';
 import { inTime } from './response-deadline.ts';
@@ -102,6 +101,8 @@ export function createApp(options: AppOptions): RequestListener {
       answer(response, 404, 'There is no server of that name in the configuration file.');
       return;
     }
+    // Who only scrapes need not hold the page in memory.
+    const { landingPage } = await import('./page/landing-page.ts');
     const { html, policy } = landingPage({
       telemetryPath: options.telemetryPath,
       status: await shown.api.status(),
