@@ -153,9 +153,13 @@ export class ViewMaker {
 
   /** From the next view on; not between the slices of one. */
   configure({ privacy, detail, limit }: ViewOptions): void {
+    const { users, addresses } = this.#privacy;
+    // Texts of thousands of connections are made anew for a reason only. The key is the same as long as the exporter runs.
+    if (privacy.users !== users || privacy.addresses !== addresses) {
+      for (const known of this.#known) if (known) known.visible = undefined;
+      this.#names.clear();
+    }
     this.#privacy = privacy;
-    for (const known of this.#known) if (known) known.visible = undefined;
-    this.#names.clear();
     this.#shown.configure(detail, limit);
     this.#last = undefined;
   }

@@ -303,17 +303,19 @@ export const alertOn = (
   fingerprint: fingerprintOf(alert),
 });
 
-/** A notification of Alertmanager. */
+/** A notification of Alertmanager as it sends it. */
+export const bodyOf = (alerts: readonly unknown[], truncatedAlerts = 0) => ({
+  version: '4',
+  receiver: 'rras',
+  status: 'firing',
+  groupKey: '{}:{}',
+  groupLabels: {},
+  commonLabels: {},
+  commonAnnotations: {},
+  externalURL: '',
+  truncatedAlerts,
+  alerts,
+});
+
 export const deliveryOf = (alerts: readonly unknown[], truncatedAlerts = 0): Delivery =>
-  toDelivery('alertmanager', {
-    version: '4',
-    receiver: 'rras',
-    status: 'firing',
-    groupKey: '{}:{}',
-    groupLabels: {},
-    commonLabels: {},
-    commonAnnotations: {},
-    externalURL: '',
-    truncatedAlerts,
-    alerts,
-  });
+  toDelivery('alertmanager', bodyOf(alerts, truncatedAlerts));

@@ -6,7 +6,7 @@ import type { AdminService } from '../../src/admin/service.ts';
 import type { Grant, HookRule } from '../../src/model/admin.ts';
 import { FakeClock, settle } from '../doubles/fake-clock.ts';
 import { SiteServer } from '../doubles/site-server.ts';
-import { alertOn, ask, configOf, Life, MINUTE, OPS, RULE } from './exporter-life.ts';
+import { alertOn, ask, bodyOf, configOf, Life, MINUTE, OPS, RULE } from './exporter-life.ts';
 
 const SITES = ['Site-A', 'Site-B', 'Site-C', 'Site-D'] as const;
 
@@ -48,19 +48,6 @@ async function open(names: readonly string[] = ['vpn1', 'vpn2'], rule: HookRule 
   const deliver = (alerts: readonly unknown[]) => fleet.hook(OPS, 'alertmanager', bodyOf(alerts));
   return { clock, fleet, local, named, label, all, dialled, deliver };
 }
-
-const bodyOf = (alerts: readonly unknown[]) => ({
-  version: '4',
-  receiver: 'rras',
-  status: 'firing',
-  groupKey: '{}:{}',
-  groupLabels: {},
-  commonLabels: {},
-  commonAnnotations: {},
-  externalURL: '',
-  truncatedAlerts: 0,
-  alerts,
-});
 
 const on = (name: string, instance: string | undefined, alert: number, label = 'instance') =>
   alertOn(name, { alert, labels: instance === undefined ? {} : { [label]: instance } });

@@ -115,3 +115,15 @@ describe('what is kept of connections', () => {
     expect(grown).toBeLessThan(MOST_KEPT * NAME_BYTES + 10 * MIB);
   });
 });
+
+test('a changed configuration makes texts of connections anew only where it changes how names are shown', () => {
+  const views = plainViews();
+  const snapshot = snapshotOf({ connections: tableOf([{ id: idOf(1) }]) });
+  const shown = (): VisibleConnection => views.view(snapshot, 0).shown!.connections[0]!;
+  const first = shown();
+  const plain = { users: 'plain', addresses: 'plain' } as const;
+  views.configure({ privacy: plain, detail: 'full', limit: 10 });
+  expect(shown()).toBe(first);
+  views.configure({ privacy: { ...plain, users: 'none' }, detail: 'full', limit: 10 });
+  expect([first.user, shown().user]).toEqual(['anna', '']);
+});

@@ -1,4 +1,5 @@
 /** GET /api/v1: envelope, pages, and what is refused. */
+import { connect } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { ApiConnection, ApiData } from '../../src/server/api.ts';
 import type { RunningApp } from './running-app.ts';
@@ -89,20 +90,24 @@ describe('the API', () => {
   });
 });
 
-test('H2 readers that do not read are cut off, and make room for others', async () => {
-  const page = Buffer.alloc(64 * 1024 * 1024, 0x23);
-  app = await startApp({ maxRequests: 2, render: () => Promise.resolve([page]) });
-  const { connect } = await import('node:net');
-  const { port } = new URL(app.url);
+/** Two clients that ask and do not read, and what a scrape beside them is answered. */
+function silentReaders({ url, get }: RunningApp, path: string) {
   const silent = [1, 2].map(() => {
-    const socket = connect(Number(port), '127.0.0.1');
+    const socket = connect(Number(new URL(url).port), '127.0.0.1');
     socket.pause();
     socket.on('error', () => undefined);
-    socket.write('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n');
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`);
     return socket;
   });
   const closed = silent.map((socket) => new Promise((resolve) => socket.once('close', resolve)));
-  const statusOf = async (): Promise<number> => (await app!.get('/metrics', { method: 'HEAD' })).status;
+  const statusOf = async (): Promise<number> => (await get('/metrics', { method: 'HEAD' })).status;
+  return { silent, closed, statusOf };
+}
+
+test('H2 readers that do not read are cut off, and make room for others', async () => {
+  const page = Buffer.alloc(64 * 1024 * 1024, 0x23);
+  app = await startApp({ maxRequests: 2, render: () => Promise.resolve([page]) });
+  const { silent, closed, statusOf } = silentReaders(app, '/metrics');
   await expect.poll(statusOf, { timeout: 5000 }).toBe(503);
   // The deadline of each counts from when its page is there.
   await expect.poll(() => app!.clock.pending, { timeout: 10_000 }).toBeGreaterThanOrEqual(2);
@@ -118,17 +123,7 @@ test('H2 readers of the API that do not read are cut off as well', async () => {
     maxRequests: 2,
     api: { ...api, connections: () => many as unknown as ApiConnection[] },
   });
-  const { connect } = await import('node:net');
-  const { port } = new URL(app.url);
-  const silent = [1, 2].map(() => {
-    const socket = connect(Number(port), '127.0.0.1');
-    socket.pause();
-    socket.on('error', () => undefined);
-    socket.write('GET /api/v1/connections?limit=10000 HTTP/1.1\r\nHost: x\r\n\r\n');
-    return socket;
-  });
-  const closed = silent.map((socket) => new Promise((resolve) => socket.once('close', resolve)));
-  const statusOf = async (): Promise<number> => (await app!.get('/metrics', { method: 'HEAD' })).status;
+  const { silent, closed, statusOf } = silentReaders(app, '/api/v1/connections?limit=10000');
   await expect.poll(statusOf, { timeout: 5000 }).toBe(503);
   await app.clock.advance(10_000);
   for (const socket of silent) socket.resume();
