@@ -2,6 +2,7 @@
  * What of a snapshot may be shown, and how: the one place through which every name and address passes on its way to
  * an output, and where it is decided which connections are shown one by one.
  */
+import { isDeepStrictEqual } from 'node:util';
 import type { Connection, ConnectionTable, InterfaceStatus, Snapshot, Totals } from '../model/snapshot.ts';
 import type { Sliced } from '../model/slices.ts';
 import { atOnce, ROWS_PER_SLICE } from '../model/slices.ts';
@@ -153,9 +154,8 @@ export class ViewMaker {
 
   /** From the next view on; not between the slices of one. */
   configure({ privacy, detail, limit }: ViewOptions): void {
-    const { users, addresses } = this.#privacy;
-    // Texts of thousands of connections are made anew for a reason only. The key is the same as long as the exporter runs.
-    if (privacy.users !== users || privacy.addresses !== addresses) {
+    // Texts of thousands of connections are made anew for a reason only.
+    if (!isDeepStrictEqual(privacy, this.#privacy)) {
       for (const known of this.#known) if (known) known.visible = undefined;
       this.#names.clear();
     }

@@ -126,4 +126,11 @@ test('a changed configuration makes texts of connections anew only where it chan
   expect(shown()).toBe(first);
   views.configure({ privacy: { ...plain, users: 'none' }, detail: 'full', limit: 10 });
   expect([first.user, shown().user]).toEqual(['anna', '']);
+  // A key that was replaced is another privacy: no page has pseudonyms of both.
+  const pseudonyms = [1, 2].map((byte) => {
+    const privacy = { ...plain, users: 'pseudonym', key: new Uint8Array(32).fill(byte) } as const;
+    views.configure({ privacy, detail: 'full', limit: 10 });
+    return shown().user;
+  });
+  expect(new Set(['anna', ...pseudonyms]).size).toBe(3);
 });
