@@ -229,19 +229,22 @@ describe('H3 slow senders', () => {
     expect((await app.get('/metrics')).text).toBe(PAGE);
   });
 
-  test(
-    'take no more than 1,024 connections: one more is closed at once, and there is room when they end',
-    { retry: 2 },
-    async () => {
-      const app = await start();
-      const held = Array.from({ length: 1024 }, () => dial(app));
-      await Promise.all(held.map((socket) => new Promise((resolve) => socket.once('connect', resolve))));
-      await ends(dial(app));
-      expect(held.filter(({ destroyed }) => destroyed).length).toBe(0);
-      for (const socket of held) socket.destroy();
-      await expect
-        .poll(async () => (await app.get('/metrics').catch(() => ({ status: 0 }))).status)
-        .toBe(200);
-    },
-  );
+  test('take no more than 1,024 connections: one more is closed at once, and there is room when they end', async () => {
+    const app = await start();
+    const held: Socket[] = [];
+    // One that was answered is one that the server has taken; a burst may wait for long until it is.
+    const hold = async (): Promise<void> => {
+      const socket = dial(app);
+      held.push(socket);
+      socket.write(`GET /-/healthy HTTP/1.1\r\n${HOST}\r\n`);
+      await new Promise((resolve) => socket.once('data', resolve));
+    };
+    while (held.length < 1024) await Promise.all(Array.from({ length: 64 }, hold));
+    const asked = performance.now();
+    await ends(dial(app));
+    expect(performance.now() - asked).toBeLessThan(1000);
+    expect(held.filter(({ destroyed }) => destroyed).length).toBe(0);
+    for (const socket of held) socket.destroy();
+    await expect.poll(async () => (await app.get('/metrics').catch(() => ({ status: 0 }))).status).toBe(200);
+  });
 });

@@ -67,7 +67,7 @@ ${['ikev2', 'sstp', 'l2tp', 'pptp', 'pppoe', 'other', 'unknown']
 .find{display:flex;flex-wrap:wrap;align-items:center;gap:.5rem .75rem;margin-bottom:.75rem}
 .find input{width:20rem;max-width:100%}
 .find p{margin:0}
-#list{max-height:min(36rem,75vh)}
+#list{max-height:min(36rem,75vh);overflow-anchor:none}
 #list table{table-layout:fixed;width:116rem}
 #list th,#list td{height:2rem;padding:0 .6rem;line-height:2rem;white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
 #list tbody th{position:sticky;left:0;background:var(--card);z-index:1}

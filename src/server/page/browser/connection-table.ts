@@ -10,6 +10,8 @@ import { toElement } from './elements.ts';
 const MORE_ROWS = 10;
 /** Until a row has been measured. */
 const ROW_HEIGHT = 32;
+/** A list that is sent to its top may still be gliding elsewhere for so long. */
+const GLIDE_MS = 500;
 /** Who types is told of the outcome, not of every step to it. */
 const TELL_AFTER_MS = 600;
 
@@ -42,6 +44,7 @@ export class ConnectionTable {
   #now = 0;
   #rowHeight = 0;
   #isDrawing = false;
+  #stayAtTopUntil = 0;
   #telling: number | undefined;
 
   constructor(place: HTMLElement) {
@@ -56,14 +59,24 @@ export class ConnectionTable {
     const find = toElement(el('div', { class: 'find' }, el('label', { for: 'search' }, 'Search')));
     find.append(this.#input, this.#count, this.#heard);
     place.replaceChildren(find, this.#scroll);
-    this.#scroll.addEventListener('scroll', () => this.#drawSoon(), { passive: true });
+    this.#scroll.addEventListener(
+      'scroll',
+      () => {
+        if (performance.now() < this.#stayAtTopUntil) this.#scroll.scrollTop = 0;
+        this.#drawSoon();
+      },
+      { passive: true },
+    );
+    for (const input of ['wheel', 'keydown', 'pointerdown', 'touchstart']) {
+      this.#scroll.addEventListener(input, () => (this.#stayAtTopUntil = 0), { passive: true });
+    }
     window.addEventListener('resize', () => {
       this.#rowHeight = 0;
       this.#drawSoon();
     });
     this.#input.addEventListener('input', () => {
       this.#search = (this.#input as HTMLInputElement).value;
-      this.#scroll.scrollTop = 0;
+      this.#goToTop();
       this.#select();
       this.#tell();
     });
@@ -81,12 +94,17 @@ export class ConnectionTable {
     const button = toElement(el('button', { type: 'button' }, column.name));
     button.addEventListener('click', () => {
       this.#order = nextOrder(this.#order, column);
-      this.#scroll.scrollTop = 0;
+      this.#goToTop();
       this.#select();
     });
     const head = toElement(el('th', { scope: 'col', class: classOf(column) }));
     head.append(button);
     return head;
+  }
+
+  #goToTop(): void {
+    this.#scroll.scrollTop = 0;
+    this.#stayAtTopUntil = performance.now() + GLIDE_MS;
   }
 
   #select(): void {
