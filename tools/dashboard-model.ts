@@ -90,6 +90,7 @@ export interface Dashboard {
   editable: boolean;
   readonly links: readonly {
     readonly type: string;
+    readonly url: string;
     readonly tags: readonly string[];
     readonly keepTime: boolean;
     readonly includeVars: boolean;

@@ -101,6 +101,11 @@ async function live(): Promise<void> {
       await lab.resume();
     }
     await wait(Math.max(0, left()));
+    // Peers come back after a while: a moment at which one is away, so that its table is not empty.
+    const end = performance.now() + ROUND_MS;
+    const dormant = (): Promise<number | undefined> =>
+      lab.prometheus.value('sum(rras_connection_dormant)', Date.now() - 1000);
+    while (performance.now() < end && ((await dormant()) ?? 0) === 0) await wait(500);
     await draw(lab.prometheus.url);
   } finally {
     await lab.end();

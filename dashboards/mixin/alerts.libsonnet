@@ -1,9 +1,16 @@
 // Alerts. An alert asks for metrics that are there: what is not collected, or belongs to a part that is turned off, has
 // no series and raises nothing. What each means and what to do stands in docs/runbooks.
+//
+// A scrape may fail now and then, and each `for` would begin anew. Therefore what is now is the last that was seen in 3
+// minutes; ranges take no notice of a gap anyway.
 
 // Text out of a query over the labels of the alert, or nothing; `show` is the template of the result.
 local ask(query, labels, show) =
   '{{ with printf `' + query + '` ' + std.join(' ', ['$labels.' + l for l in labels]) + ' | query }}' + show + '{{ end }}';
+
+// What comes and goes, and is away for most of the time: no `for` would ever be over. One long failure does not count,
+// or it would be told of when it is over.
+local mostlyFails(series) = 'changes(%(series)s[15m]) >= 3 and avg_over_time(%(series)s[15m]) < 0.5' % { series: series };
 
 local linkLabels = ['job', 'instance', 'interface'];
 local whyDown =
@@ -13,7 +20,7 @@ local whyDown =
     ' RRAS gives as reason: {{ range $i, $each := . | sortByLabel "reason" }}{{ if $i }}, {{ end }}{{ .Labels.reason }}{{ end }}.'
   )
   + ask(
-    'rras_interface_last_error{job=%q, instance=%q, interface=%q} != 0',
+    'last_over_time(rras_interface_last_error{job=%q, instance=%q, interface=%q}[3m]) != 0',
     linkLabels,
     ' Error of the last attempt: {{ . | first | value }}.'
   );
@@ -44,29 +51,40 @@ local whyDown =
           alert(
             'RrasExporterDown',
             'critical',
-            'up{%(rrasSelector)s} == 0' % c,
+            // Where data comes by OTLP alone there is no `up`, and the series end.
+            |||
+              up{%s} == 0
+              or %s
+              or
+              last_over_time(rras_up[1h])
+                unless on (job, instance) rras_up
+                unless on (job, instance) last_over_time(up[1h])
+            ||| % [c.rrasSelector, mostlyFails('up{%s}' % c.rrasSelector)],
             '5m',
-            'Prometheus cannot scrape the RRAS exporter {{ $labels.instance }}.',
-            'No scrape of {{ $labels.instance }} (job {{ $labels.job }}) has succeeded for 5 minutes. Nothing is known of the VPN meanwhile. See whether the service of the exporter runs, and what the target page of Prometheus says.'
+            'Nothing comes from the RRAS exporter {{ $labels.instance }}.',
+            'For 5 minutes no scrape of {{ $labels.instance }} (job {{ $labels.job }}) has succeeded, or few have; or what it sent over OTLP has ended. Nothing is known of the VPN meanwhile. See whether the service of the exporter runs, and what the target page of Prometheus says.'
           ),
           alert(
             'RrasExporterMissing',
             'warning',
-            'absent(up{%(rrasSelector)s})' % c,
+            'absent(up{%(rrasSelector)s} or rras_up)' % c,
             '15m',
             'Prometheus has no RRAS exporter to scrape.',
-            'There has been no target of the RRAS exporter for 15 minutes. Look into the scrape configuration and the service discovery; if the job has another name, say so in rrasSelector of the mixin.'
+            'There has been no target of the RRAS exporter for 15 minutes, and nothing came over OTLP. Look into the scrape configuration and the service discovery; if the job has another name, say so in rrasSelector of the mixin.'
           ),
           alert(
             'RrasServerDown',
             'critical',
             |||
-              rras_up == 0
-                unless on (job, instance) max by (job, instance) (rras_source_up) == 1
-            |||,
+              last_over_time(rras_up[3m]) == 0
+                unless on (job, instance) max by (job, instance) (last_over_time(rras_source_up[3m])) == 1
+              or
+              %s
+                unless on (job, instance) max by (job, instance) (avg_over_time(rras_source_up[15m])) >= 0.5
+            ||| % mostlyFails('rras_up'),
             '5m',
             'The RRAS server {{ $labels.instance }} cannot be read.',
-            'The exporter works, and for 5 minutes no part of the server {{ $labels.instance }} could be read.'
+            'The exporter works, and for 5 minutes no part of the server {{ $labels.instance }} could be read, or hardly ever.'
             + ask(
               'sum by (code) (increase(rras_exporter_native_failures_total{job=%q, instance=%q}[10m])) > 0',
               ['job', 'instance'],
@@ -78,19 +96,22 @@ local whyDown =
             'RrasSourceDown',
             'warning',
             |||
-              rras_source_up == 0
-                and on (job, instance) max by (job, instance) (rras_source_up) == 1
-            |||,
+              last_over_time(rras_source_up[3m]) == 0
+                and on (job, instance) max by (job, instance) (last_over_time(rras_source_up[3m])) == 1
+              or
+              %s
+                and on (job, instance) max by (job, instance) (avg_over_time(rras_source_up[15m])) >= 0.5
+            ||| % mostlyFails('rras_source_up'),
             '10m',
             'The {{ $labels.source }} of {{ $labels.instance }} cannot be read.',
-            'For 10 minutes the exporter could not read the source {{ $labels.source }} of {{ $labels.instance }}, while it reads others: the metrics of that source are missing. The log of the exporter says why.'
+            'For 10 minutes the exporter could not read the source {{ $labels.source }} of {{ $labels.instance }}, or hardly ever, while it reads others: the metrics of that source are missing. The log of the exporter says why.'
           ),
           alert(
             'RrasSnapshotStale',
             'warning',
             |||
-              time() - rras_snapshot_timestamp_seconds > %(snapshotStaleSeconds)s
-                and on (job, instance) rras_snapshot_timestamp_seconds > 0
+              time() - last_over_time(rras_snapshot_timestamp_seconds[3m]) > %(snapshotStaleSeconds)s
+                and on (job, instance) last_over_time(rras_snapshot_timestamp_seconds[3m]) > 0
             ||| % c,
             '2m',
             'What is known of {{ $labels.instance }} is {{ $value | humanizeDuration }} old.',
@@ -99,7 +120,7 @@ local whyDown =
           alert(
             'RrasNoFreshSnapshot',
             'critical',
-            'time() - rras_snapshot_timestamp_seconds > %(snapshotOldSeconds)s' % c,
+            'time() - last_over_time(rras_snapshot_timestamp_seconds[3m]) > %(snapshotOldSeconds)s' % c,
             '5m',
             'Nothing new is known of {{ $labels.instance }}.',
             '{{ if gt $value 1000000000.0 }}The exporter of {{ $labels.instance }} has read nothing of its server since it started.{{ else }}The exporter of {{ $labels.instance }} has read nothing of its server for {{ $value | humanizeDuration }}.{{ end }} The VPN may work or not: look at the server itself.'
@@ -107,7 +128,7 @@ local whyDown =
           alert(
             'RrasServiceStopped',
             'critical',
-            'rras_service_running == 0',
+            'last_over_time(rras_service_running[3m]) == 0',
             '5m',
             'The RemoteAccess service of {{ $labels.instance }} does not run.',
             'The RemoteAccess service of {{ $labels.instance }} has been stopped for 5 minutes: nobody can connect, and all site links are down. Start it, or silence this alert for as long as the maintenance takes.'
@@ -132,7 +153,7 @@ local whyDown =
             // One fault, one call: where the exporter has given up, RrasPersonNeeded says so.
             |||
               interface:rras_link_down
-                unless on (job, instance, interface) rras_admin_breaker_open == 1
+                unless on (job, instance, interface) last_over_time(rras_admin_breaker_open[3m]) == 1
             |||,
             '20m',
             'The link {{ $labels.interface }} of {{ $labels.instance }} has been down for 20 minutes.',
@@ -146,9 +167,9 @@ local whyDown =
             // saw two times what comes of them.
             |||
               changes(rras_interface_up[30m]) >= %(linkFlaps)s
-                and on (job, instance, interface) rras_interface_enabled == 1
+                and on (job, instance, interface) last_over_time(rras_interface_enabled[3m]) == 1
                 and on (job, instance, interface) (
-                  rras_interface_persistent == 1
+                  last_over_time(rras_interface_persistent[3m]) == 1
                   or on (job, instance, interface)
                   increase(rras_interface_dial_failures_total[30m]) >= 2
                   or on (job, instance, interface)
@@ -168,9 +189,13 @@ local whyDown =
           alert(
             'RrasPortsNearlyExhausted',
             'warning',
+            // Links may hold all ports that were made for them: nobody else is to connect by these.
             |||
-              instance_tunnel:rras_ports_used:ratio > %(portsUsedRatio)s
-                and on (job, instance, tunnel) instance_tunnel:rras_ports:sum > 1
+              last_over_time(instance_tunnel:rras_ports_used:ratio[3m]) > %(portsUsedRatio)s
+                and on (job, instance, tunnel) last_over_time(instance_tunnel:rras_ports:sum[3m]) > 1
+                unless on (job, instance, tunnel)
+                sum by (job, instance, tunnel) (last_over_time(rras_connections{role="site"}[3m]))
+                  >= last_over_time(instance_tunnel:rras_ports:sum[3m])
             ||| % c,
             '10m',
             '{{ $value | humanizePercentage }} of the {{ $labels.tunnel }} ports of {{ $labels.instance }} are in use.',
@@ -180,8 +205,11 @@ local whyDown =
             'RrasPortsExhausted',
             'critical',
             |||
-              instance_tunnel:rras_ports_used:ratio >= 1
-                and on (job, instance, tunnel) instance_tunnel:rras_ports:sum > 1
+              last_over_time(instance_tunnel:rras_ports_used:ratio[3m]) >= 1
+                and on (job, instance, tunnel) last_over_time(instance_tunnel:rras_ports:sum[3m]) > 1
+                unless on (job, instance, tunnel)
+                sum by (job, instance, tunnel) (last_over_time(rras_connections{role="site"}[3m]))
+                  >= last_over_time(instance_tunnel:rras_ports:sum[3m])
             |||,
             '2m',
             'No {{ $labels.tunnel }} port of {{ $labels.instance }} is free.',
@@ -190,11 +218,13 @@ local whyDown =
           alert(
             'RrasPortsExhaustionPredicted',
             'warning',
+            // A line through an hour in which use fell and came back still rises when that is over.
             |||
               predict_linear(instance_tunnel:rras_ports_used:ratio[1h], 4 * 3600) > 1
-                and on (job, instance, tunnel) instance_tunnel:rras_ports_used:ratio > %(portsPredictedFromRatio)s
-                and on (job, instance, tunnel) instance_tunnel:rras_ports_used:ratio < 1
-                and on (job, instance, tunnel) instance_tunnel:rras_ports:sum > 1
+                and on (job, instance, tunnel) deriv(instance_tunnel:rras_ports_used:ratio[20m]) > 0
+                and on (job, instance, tunnel) last_over_time(instance_tunnel:rras_ports_used:ratio[3m]) > %(portsPredictedFromRatio)s
+                and on (job, instance, tunnel) last_over_time(instance_tunnel:rras_ports_used:ratio[3m]) < 1
+                and on (job, instance, tunnel) last_over_time(instance_tunnel:rras_ports:sum[3m]) > 1
             ||| % c,
             '30m',
             'The {{ $labels.tunnel }} ports of {{ $labels.instance }} will be used up within 4 hours.',
@@ -221,10 +251,10 @@ local whyDown =
             'RrasDormantConnections',
             'warning',
             |||
-              sum by (job, instance) (rras_dormant_connections) >= %(dormantConnections)s
+              sum by (job, instance) (last_over_time(rras_dormant_connections[3m])) >= %(dormantConnections)s
                 and on (job, instance)
-                sum by (job, instance) (rras_dormant_connections)
-                  / sum by (job, instance) (rras_connections{tunnel="ikev2"}) > %(dormantRatio)s
+                sum by (job, instance) (last_over_time(rras_dormant_connections[3m]))
+                  / sum by (job, instance) (last_over_time(rras_connections{tunnel="ikev2"}[3m])) > %(dormantRatio)s
             ||| % c,
             '15m',
             '{{ $value }} connections of {{ $labels.instance }} are dormant.',
@@ -234,16 +264,19 @@ local whyDown =
             'RrasUserManyConnections',
             'info',
             // Connections of any role, wherever they are counted; the account of a router has as many as it has sites.
+            // Single connections are those of one moment, or one that is dialled anew would count several times.
             |||
               (
-                max by (job, instance, user, domain) (rras_user_connections{user!~"|other"}) > %(userConnections)s
+                max by (job, instance, user, domain) (last_over_time(rras_user_connections{user!~"|other"}[3m])) > %(userConnections)s
                 or on (job, instance, user, domain)
-                count by (job, instance, user, domain) (
-                  max by (job, instance, connection, user, domain) (rras_connection_info{user!=""})
+                last_over_time(
+                  count by (job, instance, user, domain) (
+                    max by (job, instance, connection, user, domain) (rras_connection_info{user!=""})
+                  )[3m:1m]
                 ) > %(userConnections)s
-                  unless on (job, instance) group by (job, instance) (rras_user_connections)
+                  unless on (job, instance) group by (job, instance) (last_over_time(rras_user_connections[3m]))
               )
-                unless on (job, instance, user, domain) rras_connection_info{role="site"}
+                unless on (job, instance, user, domain) last_over_time(rras_connection_info{role="site"}[3m])
             ||| % c,
             '15m',
             '{{ $labels.user }} has {{ $value }} connections to {{ $labels.instance }} at once.',
@@ -256,9 +289,9 @@ local whyDown =
               sum by (job, instance, tunnel) (rate(rras_received_bytes_total[10m]))
                 + sum by (job, instance, tunnel) (rate(rras_transmitted_bytes_total[10m])) == 0
                 and on (job, instance, tunnel)
-                sum by (job, instance, tunnel) (rras_connections)
-                  - sum by (job, instance, tunnel) (rras_dormant_connections) >= %(busyConnections)s
-                and on (job, instance) rras_up == 1
+                sum by (job, instance, tunnel) (last_over_time(rras_connections[3m]))
+                  - sum by (job, instance, tunnel) (last_over_time(rras_dormant_connections[3m])) >= %(busyConnections)s
+                and on (job, instance) last_over_time(rras_up[3m]) == 1
             ||| % c,
             '10m',
             'No byte passes the {{ $labels.tunnel }} connections of {{ $labels.instance }}.',
@@ -312,7 +345,7 @@ local whyDown =
           alert(
             'RrasConfigReloadFailed',
             'warning',
-            'rras_exporter_config_last_reload_successful == 0',
+            'last_over_time(rras_exporter_config_last_reload_successful[3m]) == 0',
             '5m',
             'The exporter of {{ $labels.instance }} could not load its configuration.',
             'The last attempt to load the configuration of the exporter of {{ $labels.instance }} failed, and the one before is in use. rras-exporter check-config says what is wrong with the file.'
@@ -336,24 +369,24 @@ local whyDown =
           alert(
             'RrasPersonNeeded',
             'critical',
-            'rras_admin_breaker_open == 1',
+            'last_over_time(rras_admin_breaker_open[3m]) == 1',
             null,
             'The link {{ $labels.interface }} of {{ $labels.instance }} cannot be repaired by dialling. A person is needed.',
             'All attempts of the exporter to dial {{ $labels.interface }} of {{ $labels.instance }} have failed, and no further one is made.' + whyDown
-            + ' When it is mended, reset it by POST /api/v1/admin/interfaces/{{ $labels.interface }}/reset.'
+            + ' When it is mended, reset it by POST /api/v1/admin/interfaces/{{ $labels.interface | urlquery | reReplaceAll "[+]" "%20" }}/reset; where one exporter reads several servers, with ?server={{ $labels.instance }} behind it.'
           ),
           alert(
             'RrasActionsPaused',
             'warning',
-            'rras_admin_paused == 1',
+            'last_over_time(rras_admin_paused[3m]) == 1',
             '1h',
             'No link of {{ $labels.instance }} is repaired, since somebody paused all actions.',
-            'All actions of the exporter of {{ $labels.instance }} have been paused for an hour. The audit log says by whom and why. Resume them by POST /api/v1/admin/resume, or silence this alert until then.'
+            'All actions of the exporter of {{ $labels.instance }} have been paused for an hour. The audit log says by whom and why. Resume them by POST /api/v1/admin/resume (where one exporter reads several servers, with ?server={{ $labels.instance }} behind it), or silence this alert until then.'
           ),
           alert(
             'RrasAuditLogFailed',
             'critical',
-            'rras_admin_audit_failures_total > 0',
+            'last_over_time(rras_admin_audit_failures_total[3m]) > 0',
             null,
             'The exporter of {{ $labels.instance }} could not write its audit log, and does not act while it cannot.',
             '{{ $value }} lines could not be written to the audit log of the exporter of {{ $labels.instance }} since it started. Without its intent on the disk no action is executed. See whether the disk is full. The alert ends with the next start of the exporter.'

@@ -51,18 +51,23 @@ local rate(metric) = 'sum by (job, instance, tunnel, role) (rate(%s[5m]))' % met
           {
             // 1 for each link that ought to be up and is not. A persistent link ought to be up always; one on demand is
             // at rest when it is disconnected, and in trouble when it is unreachable: RRAS has dialled in vain. While it
-            // is dialled again it is still the same trouble, or each attempt would look like a new alert. A disabled link
-            // is meant to be down, and without the service nothing can be dialled. The same as in examples/remediation.
+            // is dialled again it is still the same trouble, or each attempt would look like a new alert; and a scrape
+            // that fails does not end it, so that what is asked for is the last that was seen. A disabled link is meant
+            // to be down, and so is one outside its dial-out hours; without the service nothing can be dialled. The same
+            // as in examples/remediation.
             record: 'interface:rras_link_down',
             expr: |||
-              rras_interface_enabled == 1
-                and on (job, instance, interface) rras_interface_up == 0
-                unless on (job, instance) rras_service_running == 0
-                unless on (job, instance, interface) rras_interface_info{interface_type="dedicated"}
+              last_over_time(rras_interface_enabled[3m]) == 1
+                and on (job, instance, interface) last_over_time(rras_interface_up[3m]) == 0
+                unless on (job, instance) last_over_time(rras_service_running[3m]) == 0
+                unless on (job, instance, interface)
+                last_over_time(rras_interface_info{interface_type="dedicated"}[3m])
+                unless on (job, instance, interface)
+                max_over_time(rras_interface_unreachable_reason{reason="dialout_hours_restriction"}[5m]) == 1
                 and on (job, instance, interface) (
-                  rras_interface_persistent == 1
+                  last_over_time(rras_interface_persistent[3m]) == 1
                   or on (job, instance, interface)
-                  rras_interface_state{state=~"unreachable|connecting"} == 1
+                  last_over_time(rras_interface_state{state=~"unreachable|connecting"}[3m]) == 1
                     and on (job, instance, interface)
                     max_over_time(rras_interface_state{state="unreachable"}[5m]) == 1
                 )

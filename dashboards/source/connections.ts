@@ -21,6 +21,9 @@ import {
   UIDS,
 } from './parts.ts';
 
+/** One a minute in an hour. */
+const POINTS = 60;
+
 const KEY = `${SERVER}, connection`;
 /** Raw, since names such as DOMAIN\user have what is an escape in other strings. */
 const USER = 'user=~`(?i).*${user:regex}.*`';
@@ -82,6 +85,8 @@ export const connections = dashboard({
   title: 'RRAS / Connections',
   description: 'Who is connected to RRAS servers, since when, from where, and how much they move.',
   from: 'now-1h',
+  // With thousands of connections each query takes seconds.
+  refresh: '5m',
   variables: [
     choice(
       'tunnel',
@@ -107,7 +112,6 @@ export const connections = dashboard({
           description: 'Connections that are shown one by one and match the choice above.',
           width: 4,
           unit: 'short',
-          graph: true,
           queries: [{ expr: `count(${info()}) or vector(0)`, legend: 'connections' }],
         }),
         stat({
@@ -115,7 +119,6 @@ export const connections = dashboard({
           description: 'Distinct users of these connections, by name and domain.',
           width: 4,
           unit: 'short',
-          graph: true,
           queries: [{ expr: `count(${connectionsByUser}) or vector(0)`, legend: 'users' }],
         }),
         stat({
@@ -123,7 +126,6 @@ export const connections = dashboard({
           description: 'IKEv2 connections among these whose peer cannot be reached at the moment.',
           width: 4,
           unit: 'short',
-          graph: true,
           queries: [
             {
               expr: `sum(${chosen(maxBy(KEY, of('rras_connection_dormant')))}) or vector(0)`,
@@ -145,7 +147,6 @@ export const connections = dashboard({
           description: 'Bytes a second that these connections receive and transmit together.',
           width: 4,
           unit: 'binBps',
-          graph: true,
           queries: [{ expr: `sum(${chosen(speed)})`, legend: 'traffic' }],
         }),
         stat({
@@ -252,6 +253,7 @@ export const connections = dashboard({
           queries: [{ expr: `topk(10, ${byUser(MOVED)})`, legend: WHO_LEGEND }],
         }),
         timeseries({
+          points: POINTS,
           title: 'Traffic of the top users',
           description: 'Bytes a second of the users with most bytes in the time that the dashboard shows.',
           width: 16,
@@ -319,6 +321,7 @@ export const connections = dashboard({
       line(
         8,
         timeseries({
+          points: POINTS,
           title: 'Connections by encryption',
           description: 'Encryption of the connections that match. none, des and mppe are weak.',
           width: 12,
@@ -376,6 +379,7 @@ export const connections = dashboard({
           thenBy: 'Received',
         }),
         timeseries({
+          points: POINTS,
           title: 'Errors by kind',
           description: 'Errors a second of the connections that match, by kind.',
           width: 6,
@@ -391,6 +395,7 @@ export const connections = dashboard({
           ],
         }),
         timeseries({
+          points: POINTS,
           title: 'Frames by tunnel',
           description:
             'Frames a second of the connections that match: received upwards, transmitted downwards.',

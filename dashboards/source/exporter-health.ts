@@ -18,6 +18,7 @@ import {
   timeseries,
   toServer,
   UIDS,
+  UP,
   UP_DOWN,
 } from './parts.ts';
 
@@ -28,6 +29,8 @@ export const exporterHealth = dashboard({
   title: 'RRAS / Exporter health',
   description:
     'The exporters themselves: polls, native calls, anomalies, counters, restarts, OTLP exports and process.',
+  // Also where it is a target of its own, and the servers are others.
+  targets: 'rras_exporter_simulated',
   annotations: [
     annotation(
       'Native host replaced',
@@ -60,7 +63,7 @@ export const exporterHealth = dashboard({
               hidden: true,
               expr: maxBy(`${SERVER}, version, nodeversion, platform`, of('rras_exporter_build_info')),
             },
-            { title: 'Up', expr: maxBy(SERVER, of('rras_up')), texts: UP_DOWN },
+            { title: 'Up', expr: UP, texts: UP_DOWN },
             {
               title: 'Age of data',
               expr: `time() - ${maxBy(SERVER, of('rras_snapshot_timestamp_seconds'))}`,

@@ -18,6 +18,7 @@ import {
   toConnectionsOfServer,
   toServer,
   UIDS,
+  UP,
   UP_DOWN,
   YES_NO,
   maxBy,
@@ -42,10 +43,10 @@ export const overview = dashboard({
         stat({
           title: 'Servers down',
           description:
-            'Servers whose newest enumeration failed or is too old (rras_up is 0). Servers that Prometheus cannot reach at all are not counted: see the target list.',
+            'Servers whose newest enumeration failed or is too old (rras_up is 0), and those that were there in the time that the dashboard shows and of which nothing comes any more.',
           width: 4,
           unit: 'short',
-          queries: [{ expr: `count(${of('rras_up')}) - sum(${of('rras_up')})`, legend: 'down' }],
+          queries: [{ expr: `count(${UP}) - sum(${UP})`, legend: 'down' }],
           base: 'green',
           bounds: [[1, 'red']],
         }),
@@ -54,7 +55,6 @@ export const overview = dashboard({
           description: 'Connections of clients and sites to all chosen servers, the dormant ones included.',
           width: 4,
           unit: 'short',
-          graph: true,
           queries: [{ expr: `sum(${of('rras_connections')})`, legend: 'connections' }],
         }),
         stat({
@@ -62,7 +62,6 @@ export const overview = dashboard({
           description: 'Distinct users that are connected, added over the servers.',
           width: 4,
           unit: 'short',
-          graph: true,
           queries: [{ expr: `sum(${of('rras_users')})`, legend: 'users' }],
         }),
         stat({
@@ -72,7 +71,6 @@ export const overview = dashboard({
           width: 4,
           unit: 'percentunit',
           decimals: 1,
-          graph: true,
           queries: [{ expr: PORTS_USED(''), legend: 'in use' }],
           base: 'green',
           bounds: PORT_BOUNDS,
@@ -80,7 +78,7 @@ export const overview = dashboard({
         stat({
           title: 'Site links down',
           description:
-            'Enabled demand-dial links that are unreachable, or that are persistent and not connected. A link on demand that is idle is not down.',
+            'Enabled demand-dial links that are unreachable, or that are persistent and not connected. A link on demand that is idle is not down, and neither is one outside its dial-out hours.',
           width: 4,
           unit: 'short',
           queries: [{ expr: `count(${DOWN_LINKS}) or vector(0)`, legend: 'down' }],
@@ -92,7 +90,6 @@ export const overview = dashboard({
           description: 'Bytes a second that all servers receive and transmit together.',
           width: 4,
           unit: 'binBps',
-          graph: true,
           queries: [
             {
               expr: `sum(${rate('rras_received_bytes_total')}) + sum(${rate('rras_transmitted_bytes_total')})`,
@@ -105,13 +102,14 @@ export const overview = dashboard({
         6,
         table({
           title: 'Servers',
-          description: 'One row a server. A click on its name opens its dashboard.',
+          description:
+            'One row a server. A click on its name opens its dashboard. Of one that is down and has nothing else in its row, nothing comes any more.',
           width: 24,
           unit: 'short',
           labels: [{ label: 'instance', title: 'Server', link: toServer }],
           hiddenLabels: ['job'],
           values: [
-            { title: 'Up', expr: maxBy(SERVER, of('rras_up')), texts: UP_DOWN, width: 80 },
+            { title: 'Up', expr: UP, texts: UP_DOWN, width: 80 },
             {
               title: 'Service runs',
               expr: maxBy(SERVER, of('rras_service_running')),

@@ -85,12 +85,19 @@ export const LINK = `${SERVER}, interface`;
 export const quantile = (q: number, histogram: string, by = '', range = '1h'): string =>
   `histogram_quantile(${q}, ${sumBy(by === '' ? 'le' : `le, ${by}`, increase(`${histogram}_bucket`, range))})`;
 
-/** Enabled demand-dial links that should be up and are not: unreachable, or persistent and not connected. */
+/** 0 where there was an exporter in the time that is shown, and nothing comes from it any more. */
+export const UP = `max by (${SERVER}) (${of('rras_up')} or on (${SERVER}) 0 * last_over_time(${of('rras_up')}[$__range]))`;
+
+/**
+ * Enabled demand-dial links that should be up and are not: unreachable, or persistent and not connected. Outside its
+ * dial-out hours a link is meant to be down.
+ */
 export const DOWN_LINKS =
   `((${of('rras_interface_state', 'state="unreachable"')} == 1) or on (${LINK}) ` +
   `((${of('rras_interface_persistent')} == 1) and on (${LINK}) (${of('rras_interface_up')} == 0))) ` +
   `and on (${LINK}) (${of('rras_interface_enabled')} == 1) ` +
-  `unless on (${LINK}) ${of('rras_interface_info', 'interface_type="dedicated"')}`;
+  `unless on (${LINK}) ${of('rras_interface_info', 'interface_type="dedicated"')} ` +
+  `unless on (${LINK}) (${of('rras_interface_unreachable_reason', 'reason="dialout_hours_restriction"')} == 1)`;
 
 export const PORTS_USED = (by: string): string => {
   const parts = [of('rras_ports_in_use'), of('rras_ports', 'condition!="non_operational"')] as const;
@@ -236,19 +243,18 @@ export interface StatOptions extends PanelOptions {
   readonly bounds?: Bounds;
   /** The colour below the first bound. */
   readonly base?: string;
-  /** Draws how it went behind the number; only without it is the query an instant one. */
-  readonly graph?: boolean;
   /** Shows the name instead of the value. */
   readonly asName?: boolean;
 }
 
+/** Of now, without how it went behind it: the last value of a graph may be hours old, and looks like one of now. */
 export function stat(options: StatOptions): AnyPanel {
-  const { queries, texts, bounds = [], base = 'blue', graph = false, asName = false } = options;
+  const { queries, texts, bounds = [], base = 'blue', asName = false } = options;
   const panel = head(new StatPanel(), options)
-    .targets(targets(queries, (query) => (graph ? query.range() : query.instant())))
+    .targets(targets(queries, (query) => query.instant()))
     .reduceOptions(new ReduceDataOptionsBuilder().calcs(['lastNotNull']).fields('').values(false))
     .colorMode(BigValueColorMode.Value)
-    .graphMode(graph ? BigValueGraphMode.Area : BigValueGraphMode.None)
+    .graphMode(BigValueGraphMode.None)
     .textMode(asName ? BigValueTextMode.Name : BigValueTextMode.Auto)
     .orientation(VizOrientation.Auto)
     .thresholds(thresholds(bounds, base))
@@ -266,6 +272,8 @@ export interface SeriesOptions extends PanelOptions {
   readonly min?: number;
   readonly max?: number;
   readonly bounds?: Bounds;
+  /** How many points are asked for at the most, where a query is dear. */
+  readonly points?: number;
   /** Legend as a table at the right. */
   readonly legendRight?: boolean;
   /** Fixed colours by the names in the legend. */
@@ -294,6 +302,7 @@ export function timeseries(options: SeriesOptions): AnyPanel {
   if (max !== undefined) panel.max(max);
   // Intervals that hardly overlap, so that bars count each event once.
   if (bars) panel.interval('1m');
+  if (options.points !== undefined) panel.maxDataPoints(options.points);
   for (const [name, fixedColor] of Object.entries(options.colors ?? {})) {
     panel.overrideByName(name, [{ id: 'color', value: { mode: 'fixed', fixedColor } }]);
   }
@@ -570,22 +579,45 @@ export interface DashboardOptions {
   readonly title: string;
   readonly description: string;
   readonly from?: string;
+  readonly refresh?: string;
+  /** A metric of each target that the variables offer. */
+  readonly targets?: string;
   readonly variables?: readonly Builder<VariableModel>[];
   readonly annotations?: readonly Builder<AnnotationQuery>[];
   readonly sections: readonly Section[];
 }
 
-const BETWEEN: Builder<DashboardLink> = new DashboardLinkBuilder('RRAS')
-  .type(DashboardLinkType.Dashboards)
-  .tags(['rras'])
-  .asDropdown(false)
-  .keepTime(true)
-  .includeVars(true)
-  .targetBlank(false);
+const TITLES: Readonly<Record<string, string>> = {
+  [UIDS.overview]: 'Overview',
+  [UIDS.server]: 'Server',
+  [UIDS.connections]: 'Connections',
+  [UIDS.siteLinks]: 'Site links',
+  [UIDS.remediation]: 'Remediation',
+  [UIDS.exporterHealth]: 'Exporter health',
+};
+
+/**
+ * To the others, by their uids: tags may be changed. One exporter may read several servers and is another target than any
+ * of them, so that the choice of either is not that of the other.
+ */
+const linksOf = (from: string): Builder<DashboardLink>[] =>
+  Object.entries(TITLES)
+    .filter(([to]) => to !== from)
+    .map(([to, title]) => {
+      const sameTargets = from !== UIDS.exporterHealth && to !== UIDS.exporterHealth;
+      return new DashboardLinkBuilder(title)
+        .type(DashboardLinkType.Link)
+        .icon('dashboard')
+        .url(`/d/${to}${sameTargets ? '' : '?${datasource:queryparam}'}`)
+        .keepTime(true)
+        .includeVars(sameTargets)
+        .targetBlank(false);
+    });
 
 // The SDK would rather have the second schema, which older Grafanas cannot import, and dashboard-linter does not know.
 /* eslint-disable @typescript-eslint/no-deprecated */
 export function dashboard(options: DashboardOptions): Dashboard {
+  const { targets = 'rras_up' } = options;
   const builder = new DashboardBuilder(options.title)
     .uid(options.uid)
     .description(options.description)
@@ -595,19 +627,19 @@ export function dashboard(options: DashboardOptions): Dashboard {
     .readonly()
     .tooltip(DashboardCursorSync.Crosshair)
     .time({ from: options.from ?? 'now-6h', to: 'now' })
-    .refresh('1m')
+    .refresh(options.refresh ?? '1m')
     .variables([
       new DatasourceVariableBuilder('datasource')
         .label('Data source')
         .description('The Prometheus that scrapes the exporters.')
         .type('prometheus')
         .current({ text: 'default', value: 'default' }),
-      choice('job', 'Job', 'label_values(rras_up, job)', 'Jobs that scrape rras-exporter.'),
-      choice('instance', 'Instance', 'label_values(rras_up{job=~"$job"}, instance)', 'RRAS servers.'),
+      choice('job', 'Job', `label_values(${targets}, job)`, 'Jobs that scrape rras-exporter.'),
+      choice('instance', 'Instance', `label_values(${targets}{job=~"$job"}, instance)`, 'RRAS servers.'),
       ...(options.variables ?? []),
     ])
     .annotations([...ANNOTATIONS, ...(options.annotations ?? [])])
-    .link(BETWEEN);
+    .links(linksOf(options.uid));
   for (const { title, lines } of options.sections) {
     builder.withRow(new RowBuilder(title));
     for (const { height, panels } of lines)

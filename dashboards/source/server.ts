@@ -16,6 +16,7 @@ import {
   timeline,
   timeseries,
   UIDS,
+  UP,
   UP_DOWN,
   YES_NO,
 } from './parts.ts';
@@ -32,10 +33,11 @@ export const server = dashboard({
         4,
         stat({
           title: 'Data',
-          description: 'Whether the newest enumeration of every enabled source succeeded (rras_up).',
+          description:
+            'Whether the newest enumeration of every enabled source succeeded (rras_up). Also down: nothing comes any more.',
           width: 3,
           unit: 'short',
-          queries: [{ expr: maxBy(SERVER, of('rras_up')), legend: '{{instance}}' }],
+          queries: [{ expr: UP, legend: '{{instance}}' }],
           texts: UP_DOWN,
         }),
         stat({
@@ -82,7 +84,6 @@ export const server = dashboard({
           description: 'Connections, the dormant ones included.',
           width: 3,
           unit: 'short',
-          graph: true,
           queries: [{ expr: sumBy(SERVER, of('rras_connections')), legend: '{{instance}}' }],
         }),
         stat({
@@ -90,7 +91,6 @@ export const server = dashboard({
           description: 'IKEv2 connections whose peer cannot be reached at the moment.',
           width: 3,
           unit: 'short',
-          graph: true,
           queries: [{ expr: sumBy(SERVER, of('rras_dormant_connections')), legend: '{{instance}}' }],
         }),
         stat({
@@ -98,7 +98,6 @@ export const server = dashboard({
           description: 'Distinct users that are connected.',
           width: 3,
           unit: 'short',
-          graph: true,
           queries: [{ expr: maxBy(SERVER, of('rras_users')), legend: '{{instance}}' }],
         }),
         stat({

@@ -27,11 +27,11 @@ import {
 const CHOSEN = 'interface=~"$interface"';
 const link = (metric: string, ...matchers: readonly string[]): string => of(metric, CHOSEN, ...matchers);
 
-/** 0 unreachable, 1 disconnected, 2 connecting, 3 connected. */
+/** 0 unreachable, 1 disconnected, 2 connecting, 3 connected; nothing while the service is stopped, and all four are 0. */
 const state = maxBy(
   LINK,
   ['unreachable', 'disconnected', 'connecting', 'connected']
-    .map((name, weight) => `${weight} * ${link('rras_interface_state', `state="${name}"`)}`)
+    .map((name, weight) => `${weight} * (${link('rras_interface_state', `state="${name}"`)} == 1)`)
     .join(' or '),
 );
 
@@ -58,7 +58,7 @@ export const siteLinks = dashboard({
         stat({
           title: 'Down',
           description:
-            'Enabled demand-dial links that are unreachable, or that are persistent and not connected. A link on demand that is idle is not down.',
+            'Enabled demand-dial links that are unreachable, or that are persistent and not connected. A link on demand that is idle is not down, and neither is one outside its dial-out hours.',
           width: 4,
           unit: 'short',
           queries: [
@@ -75,7 +75,6 @@ export const siteLinks = dashboard({
           description: 'Interfaces that are connected.',
           width: 4,
           unit: 'short',
-          graph: true,
           queries: [{ expr: `sum(${link('rras_interface_up')})`, legend: 'connected' }],
           base: 'green',
         }),
@@ -84,7 +83,6 @@ export const siteLinks = dashboard({
           description: 'Interfaces that are disconnected: normal for links that are dialled on demand.',
           width: 4,
           unit: 'short',
-          graph: true,
           queries: [{ expr: `sum(${link('rras_interface_state', 'state="disconnected"')})`, legend: 'idle' }],
         }),
         stat({
@@ -133,7 +131,7 @@ export const siteLinks = dashboard({
         table({
           title: 'Links',
           description:
-            'One row an interface. Changes and failed dials are those in the time that the dashboard shows. Time since the change is empty until the exporter has seen one.',
+            'One row an interface. Changes and failed dials are those in the time that the dashboard shows. Time since the change is empty until the exporter has seen one, and the state while the service is stopped.',
           width: 24,
           unit: 'short',
           filterable: true,
@@ -212,7 +210,7 @@ export const siteLinks = dashboard({
         10,
         timeline({
           title: 'State',
-          description: 'The state of each interface over time.',
+          description: 'The state of each interface over time. None while the service is stopped.',
           width: 24,
           unit: 'short',
           queries: [{ expr: state, legend: '{{interface}} ({{instance}})' }],

@@ -33,9 +33,11 @@ const OVERRIDES = {
 };
 
 const SHORTER: Readonly<Record<string, string>> = {
+  '3m': '3s',
   '5m': '8s',
   '10m': '8s',
   '15m': '15s',
+  '20m': '20s',
   '30m': '60s',
   '1h': '60s',
 };
@@ -48,7 +50,9 @@ function shortened({ groups }: RuleFile): RuleFile {
       rules: rules.map(({ for: hold, expr, ...rule }) => ({
         ...rule,
         ...(hold !== undefined && { for: '1s' }),
-        expr: expr.replaceAll(/\[(\w+)\]/g, (_, range: string) => `[${SHORTER[range]!}]`),
+        expr: expr
+          .replaceAll(/\[(\w+)\]/g, (_, range: string) => `[${SHORTER[range]!}]`)
+          .replaceAll('[3m:1m]', '[3s:1s]'),
       })),
     })),
   };

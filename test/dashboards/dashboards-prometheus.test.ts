@@ -30,7 +30,10 @@ const TROUBLE = {
   rras_exporter_native_failures_total: 'function="MprAdminConnectionEnumEx",code="5"',
 } as const;
 
+let begun = Infinity;
+
 function madeUpPage(): string {
+  begun = Math.min(begun, performance.now());
   const count = Math.floor(performance.now() / 1000);
   const series = Object.entries(TROUBLE).map(([name, labels]): [string, string] => [name, labels]);
   for (const direction of ['received', 'transmitted']) {
@@ -45,6 +48,12 @@ function madeUpPage(): string {
     `rras_connection_start_time_seconds{connection="${TWICE}"} ${Math.floor(Date.now() / 1000) - count}`,
     `rras_connection_endpoint_info{connection="${TWICE}",remote_address="203.0.113.9"} 1`,
     `rras_connection_dormant{connection="${TWICE}"} 0`,
+    // Of a server whose service is stopped, from which nothing comes after a while.
+    'rras_interface_info{interface="Site-Berlin",interface_type="full_router"} 1',
+    ...['unreachable', 'disconnected', 'connecting', 'connected'].map(
+      (state) => `rras_interface_state{interface="Site-Berlin",state="${state}"} 0`,
+    ),
+    ...(performance.now() - begun < 5000 ? ['rras_up 1'] : []),
   ];
   return `${[...series.map(([name, labels]) => `${name}{${labels}} ${count}`), ...gauges].join('\n')}\n`;
 }
@@ -196,6 +205,28 @@ requireTool('prometheus')('dashboards on a real Prometheus', (path) => {
     const [target] = dashboards.flatMap(panelsOf).find(({ title }) => title === panel)!.targets!;
     const found = await ask(lab!.prometheus.url, target!.expr, 'instant', { ...asked, instance: STUB });
     expect(values(found)).toEqual([count]);
+  });
+
+  /** What a panel has of the made-up server, by the place of its query. */
+  async function ofStub(uid: string, panel: string, index = 0): Promise<readonly number[]> {
+    const { targets } = panelsOf(dashboards.find((each) => each.uid === uid)!).find(
+      ({ title }) => title === panel,
+    )!;
+    const { expr, instant } = targets![index]!;
+    const kind = instant === true ? 'instant' : 'range';
+    return values(await ask(lab!.prometheus.url, expr, kind, { ...asked, instance: STUB }));
+  }
+
+  test('a server of which nothing comes any more is down', async () => {
+    expect(await ofStub('rras-overview', 'Servers down')).toEqual([1]);
+    expect(await ofStub('rras-overview', 'Servers')).toEqual([0]);
+    expect(await ofStub('rras-server', 'Data')).toEqual([0]);
+  });
+
+  test('a link of a server whose service is stopped has no state, and is in the table all the same', async () => {
+    expect(await ofStub('rras-site-links', 'Links', 0)).toEqual([1]);
+    expect(await ofStub('rras-site-links', 'Links', 1)).toEqual([]);
+    expect(await ofStub('rras-site-links', 'State')).toEqual([]);
   });
 
   test('the filter of users takes a part of a name as it is, whatever its letters mean elsewhere', async () => {

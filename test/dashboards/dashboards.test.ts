@@ -33,13 +33,36 @@ test('are six, by names that stay', () => {
 });
 
 describe.each(dashboards.map((dashboard) => [dashboard.title, dashboard] as const))('%s', (_, dashboard) => {
-  test('shows its time as the browser does, is asked again each minute, shares the crosshair, links to the others', () => {
-    expect(dashboard).toMatchObject({ tags: ['rras'], timezone: 'browser', refresh: '1m', graphTooltip: 1 });
+  test('shows its time as the browser does, is asked again each minute, shares the crosshair', () => {
+    // One row a connection is dear.
+    const refresh = dashboard.uid === 'rras-connections' ? '5m' : '1m';
+    expect(dashboard).toMatchObject({ tags: ['rras'], timezone: 'browser', refresh, graphTooltip: 1 });
     expect(dashboard.schemaVersion).toBeGreaterThanOrEqual(36);
-    expect(dashboard.links).toMatchObject([
-      { type: 'dashboards', tags: ['rras'], keepTime: true, includeVars: true },
-    ]);
     expect(dashboard.annotations.list.map(({ name }) => name)).toContain('Actions');
+  });
+
+  test('links to the others, whatever tags they are given, and passes on what is chosen where it is the same there', () => {
+    const found = dashboard.links.map(({ type, url, tags, keepTime, includeVars }) => {
+      const [, uid, rest] = /^\/d\/([\w-]+)(.*)$/.exec(url)!;
+      return { type, uid, rest, tags, keepTime, includeVars };
+    });
+    const expected = UIDS.filter((uid) => uid !== dashboard.uid).map((uid) => {
+      // The exporter of a server may be another target than the server.
+      const isSame = ![uid, dashboard.uid].includes('rras-exporter-health');
+      const rest = isSame ? '' : '?${datasource:queryparam}';
+      return { type: 'link', uid, rest, tags: [], keepTime: true, includeVars: isSame };
+    });
+    const byUid = (a: { uid?: string | undefined }, b: { uid?: string | undefined }): number =>
+      a.uid!.localeCompare(b.uid!);
+    expect(found.toSorted(byUid)).toEqual(expected.toSorted(byUid));
+  });
+
+  test('has stats of now: the last value of a graph may be old', () => {
+    for (const { type, title, targets = [] } of panelsOf(dashboard)) {
+      if (type !== 'stat') continue;
+      for (const { instant, range } of targets)
+        expect({ title, instant, range }).toMatchObject({ instant: true, range: false });
+    }
   });
 
   test('has panels of kinds that are not deprecated, with an id each', () => {

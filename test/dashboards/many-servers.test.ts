@@ -9,6 +9,7 @@ import { parse, stringify } from 'yaml';
 import { readCommandLine } from '../../src/config/commands.ts';
 import { loadOptions } from '../../src/config/load.ts';
 import type { ServedServer } from '../../src/server/app.ts';
+import { labelValues, readDashboards } from '../../tools/dashboard-model.ts';
 import { makeCertificate } from '../server/certificates.ts';
 import type { RunningApp } from '../server/running-app.ts';
 import { startApp } from '../server/running-app.ts';
@@ -62,6 +63,19 @@ test('the jobs of the example are those that the alerts look for', () => {
   const selector = /job=~"(.*)"/.exec(ALERTS.find(({ alert }) => alert === 'RrasExporterDown')!.expr)![1]!;
   expect(scrape_configs.map(({ job_name }) => job_name)).toEqual(['rras', 'rras-exporter']);
   for (const { job_name } of scrape_configs) expect(job_name).toMatch(new RegExp(`^(?:${selector})$`));
+});
+
+test('the dashboard of the exporter offers the target that the example keeps of the exporter itself', () => {
+  const { scrape_configs } = parse(EXAMPLE) as {
+    scrape_configs: { metric_relabel_configs?: { regex: string }[] }[];
+  };
+  const kept = new RegExp(`^${scrape_configs[1]!.metric_relabel_configs![0]!.regex}$`);
+  const { templating } = readDashboards().find(({ uid }) => uid === 'rras-exporter-health')!;
+  const queries = templating.list
+    .filter(({ type }) => type === 'query')
+    .map(({ query }) => labelValues(query)!);
+  expect(queries.map(({ label }) => label)).toEqual(['job', 'instance']);
+  for (const { selector } of queries) expect(selector.split('{')[0]).toMatch(kept);
 });
 
 interface Discovered {

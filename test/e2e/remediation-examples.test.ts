@@ -67,6 +67,7 @@ requireTool('promtool')('Prometheus', (promtool) => {
 
   describe('finds a link', () => {
     const DOWN = 'RrasLinkDown';
+    const GAPS = `O${`${'D'.repeat(15)}X`.repeat(7)}D`;
 
     /** Of each quarter of a minute, as promtool writes them. */
     interface Link {
@@ -75,14 +76,20 @@ requireTool('promtool')('Prometheus', (promtool) => {
       readonly enabled?: 0 | 1;
       readonly running?: string;
       readonly breaker?: 0 | 1;
+      /** Whether it is outside its dial-out hours. */
+      readonly outside?: 0 | 1;
     }
 
-    /** U: unreachable, D: disconnected, C: connecting, O: connected; the last one stays. */
-    const series = ({ state, persistent = 1, enabled = 1, running = '1x120', breaker = 0 }: Link) => {
+    /** U: unreachable, D: disconnected, C: connecting, O: connected, X: a scrape that fails; the last one stays. */
+    const series = (link: Link) => {
+      const { state, persistent = 1, enabled = 1, running = '1x120', breaker = 0, outside = 0 } = link;
       const labels = `{job="rras", instance="${INSTANCE}", interface="Site-Berlin"`;
       const last = state.slice(-1).repeat(Math.max(0, 120 - state.length));
       const values = (states: string): string =>
-        Array.from(state + last, (each) => (states.includes(each) ? 1 : 0)).join(' ');
+        Array.from(state + last, (each) => (each === 'X' ? 'stale' : states.includes(each) ? 1 : 0)).join(
+          ' ',
+        );
+      const always = (value: number): string => values(value === 1 ? 'UDCO' : '');
       const states = { unreachable: 'U', disconnected: 'D', connecting: 'C', connected: 'O' };
       return [
         ...Object.entries(states).map(([name, letter]) => ({
@@ -90,9 +97,13 @@ requireTool('promtool')('Prometheus', (promtool) => {
           values: values(letter),
         })),
         { series: `rras_interface_up${labels}}`, values: values('O') },
-        { series: `rras_interface_persistent${labels}}`, values: `${persistent}x120` },
-        { series: `rras_interface_enabled${labels}}`, values: `${enabled}x120` },
-        { series: `rras_admin_breaker_open${labels}}`, values: `${breaker}x120` },
+        { series: `rras_interface_persistent${labels}}`, values: always(persistent) },
+        { series: `rras_interface_enabled${labels}}`, values: always(enabled) },
+        { series: `rras_admin_breaker_open${labels}}`, values: always(breaker) },
+        {
+          series: `rras_interface_unreachable_reason${labels}, reason="dialout_hours_restriction"}`,
+          values: always(outside),
+        },
         { series: `rras_service_running{job="rras", instance="${INSTANCE}"}`, values: running },
       ];
     };
@@ -109,7 +120,17 @@ requireTool('promtool')('Prometheus', (promtool) => {
       ['that is disabled', { state: 'U', enabled: 0 }, '5m', []],
       ['without the service', { state: 'U', running: '0x120' }, '5m', []],
       ['for 20 minutes and more', { state: 'OOU' }, '22m', [DOWN, 'RrasLinkStaysDown']],
+      ['of which a scrape fails', { state: 'OODDDDDDDDX' }, '2m30s', [DOWN]],
+      ['of which scrapes fail now and then', { state: GAPS }, '22m', [DOWN, 'RrasLinkStaysDown']],
+      ['that has come back when a scrape failed', { state: 'OODDDDDDDDXO' }, '2m45s', []],
+      ['outside its dial-out hours', { state: 'U', outside: 1 }, '22m', []],
       ['whose breaker is open', { state: 'U', breaker: 1 }, '5m', [DOWN, 'RrasPersonNeeded']],
+      [
+        'whose breaker is open when a scrape fails',
+        { state: 'UUUUUUUUX', breaker: 1 },
+        '2m',
+        [DOWN, 'RrasPersonNeeded'],
+      ],
       ['whose breaker stays open: one call', { state: 'U', breaker: 1 }, '22m', [DOWN, 'RrasPersonNeeded']],
     ])('%s', (title, link, at, alerts) => {
       const file = `${title.replaceAll(' ', '-')}.yml`;
