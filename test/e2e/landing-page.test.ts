@@ -4,17 +4,20 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Browser } from 'puppeteer-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { ApiConnection, ApiData, ApiInterface, ApiStatus } from '../../src/server/api.ts';
 import { linkOf, sessionOf, statusOf, tunnelOf } from '../server/page-data.ts';
+import type { ServedServer } from '../../src/server/app.ts';
+import { number } from '../../src/server/page/wording.ts';
 import type { AppParts, RunningApp } from '../server/running-app.ts';
 import { startApp } from '../server/running-app.ts';
 import { requireTool } from '../tools/require-tool.ts';
 import { startOffice } from './office-site.ts';
 import type { View } from './page-browser.ts';
 import { launchBrowser, WatchedPage } from './page-browser.ts';
-import { buildIfStale, endAll, Program } from './program.ts';
+import { buildIfStale, endAll, Program, until } from './program.ts';
 
 const ROWS = '#list tbody tr:not(.gap)';
 const COUNT_OF_ROWS = `document.querySelectorAll('${ROWS}').length`;
@@ -46,6 +49,11 @@ class Server {
   status: ApiStatus = statusOf({ snapshotTime: Date.now() / 1000 });
   connections: readonly ApiConnection[] = [];
   interfaces: readonly ApiInterface[] = [];
+  /** How often the connections were asked for. */
+  listed = 0;
+  /** The status is answered after it. */
+  held: Promise<unknown> = Promise.resolve();
+  listTakesMs = 0;
 
   /** Something new was read. */
   set(parts: Partial<ApiStatus>, connections = this.connections): void {
@@ -54,8 +62,15 @@ class Server {
   }
 
   readonly api: ApiData = {
-    status: () => this.status,
-    connections: () => this.connections,
+    status: async () => {
+      await this.held;
+      return this.status;
+    },
+    connections: async () => {
+      this.listed += 1;
+      await wait(this.listTakesMs);
+      return this.connections;
+    },
     interfaces: () => this.interfaces,
   };
 }
@@ -566,6 +581,162 @@ requireTool('chromium')('the landing page', (chromium) => {
       proxy.closeAllConnections();
       proxy.close();
     }
+  });
+
+  test('asks again within seconds after an exporter that hung, and knows within seconds that it does', async () => {
+    const server = new Server();
+    const page = await look((await serve(server)).url, { haste: 5 });
+    await page.until(`document.querySelector('#count')?.textContent === '0 connections'`);
+    let goOn!: () => void;
+    server.held = new Promise<void>((resolve) => (goOn = resolve));
+    await page.until(`document.querySelector('#notice').textContent !== ''`, 20_000);
+    expect(await page.text('#notice')).toContain('it does not answer');
+    server.held = Promise.resolve();
+    goOn();
+    server.set({ connections: 4711 });
+    await page.until(`document.querySelector('#notice').textContent === ''`, 10_000);
+    expect(await page.text('#overview')).toContain('4,711');
+  }, 60_000);
+
+  test('asks for lists that take long less often, and for the status all the same', async () => {
+    const server = crowd(3);
+    const page = await look((await serve(server)).url, { haste: 50 });
+    await page.until(SHOWS_ROWS);
+    server.listTakesMs = 500;
+    const listed = server.listed + 1;
+    server.set({ connections: 4711 });
+    // The first lists, too, may have taken their time.
+    await until('lists that take long', () => server.listed === listed);
+    for (const connections of [5001, 5002, 5003, 5004, 5005]) {
+      server.set({ connections });
+      await page.until(`document.querySelector('#overview').innerText.includes('${number(connections)}')`);
+    }
+    expect(server.listed).toBe(listed);
+    expect(page.complaints).toEqual([]);
+  });
+
+  test('lists nothing that the exporter knows no more, though nothing new was read, and lists it anew', async () => {
+    const server = crowd(3);
+    server.interfaces = [linkOf()];
+    const page = await look((await serve(server)).url, { haste: 50 });
+    await page.until(SHOWS_ROWS);
+    const { status, connections, interfaces } = server;
+    // As while the server hangs: what was read last is older than it may be.
+    server.status = { ...status, up: false, service: null, connections: null, hiddenConnections: null };
+    server.connections = [];
+    await page.until(`document.querySelector('#count').textContent === 'The connections were not read.'`);
+    expect(await page.of(COUNT_OF_ROWS)).toBe(0);
+    // Interfaces may become too old somewhat later.
+    expect(await page.texts('#interfaces tbody th')).toEqual(['Site-Berlin']);
+    server.interfaces = [];
+    await page.until(`document.querySelector('#interfaces').innerText === 'The interfaces were not read.'`);
+    await page.page.type('#search', 'user');
+    await page.until(`document.querySelector('#matches').textContent === 'The connections were not read.'`);
+    expect(await page.flaws()).toEqual([]);
+    server.status = status;
+    server.connections = connections;
+    server.interfaces = interfaces;
+    server.set({});
+    await page.until(`document.querySelector('#count').textContent === '3 of 3 connections match'`);
+    expect(await page.of(COUNT_OF_ROWS)).toBe(3);
+    expect(await page.texts('#interfaces tbody th')).toEqual(['Site-Berlin']);
+    expect(page.complaints).toEqual([]);
+  });
+
+  test('keeps what is selected while all around it changes', async () => {
+    const server = new Server();
+    server.interfaces = [
+      linkOf({ interface: 'Site-Köln', state: 'unreachable', lastError: 868, stateChangeTime: 1 }),
+    ];
+    server.set({
+      up: false,
+      sources: { ...server.status.sources, ports: { up: false, problem: 'it broke' } },
+      tunnels: { ikev2: tunnelOf(7, 7, 128) },
+      history: { stepSeconds: 60, points: [{ time: Date.now() / 1000 - 600, connections: { ikev2: 7 } }] },
+    });
+    const page = await look((await serve(server)).url, { haste: 50 });
+    await page.until(`document.querySelector('#count')?.textContent === '0 connections'`);
+    const selected = (): Promise<string> => page.of(`String(getSelection())`);
+    let connections = 1000;
+    for (const [selector, text] of [
+      ['#overview .problems li', 'ports: it broke'],
+      ['#overview dd.quiet', 'the RemoteAccess service runs; not every source can be read'],
+      ['#tunnels tbody td:last-child', '7 of 128'],
+      ['#interfaces td:nth-child(4)', 'error 868'],
+    ] as const) {
+      await page.of(`getSelection().selectAllChildren(document.querySelector(${JSON.stringify(selector)}))`);
+      expect(await selected()).toBe(text);
+      for (let times = 0; times < 3; times += 1) {
+        connections += 1;
+        server.set({ connections });
+        server.interfaces = server.interfaces.map((each) => ({
+          ...each,
+          stateChangeTime: connections * 1e5,
+        }));
+        await page.until(`document.querySelector('#overview').innerText.includes('${number(connections)}')`);
+      }
+      expect(await selected()).toBe(text);
+    }
+    expect(page.complaints).toEqual([]);
+  });
+
+  test('in forced colours keeps the colours of the chart in its legend, and a border around states', async () => {
+    const server = new Server();
+    server.set({
+      tunnels: { ikev2: tunnelOf(7, 7, 128) },
+      history: { stepSeconds: 60, points: [{ time: Date.now() / 1000 - 60, connections: { ikev2: 7 } }] },
+    });
+    const page = await look((await serve(server)).url, { forcedColors: true });
+    expect(await page.of(`matchMedia('(forced-colors: active)').matches`)).toBe(true);
+    const styleOf = (selector: string, property: string): Promise<string> =>
+      page.of(`getComputedStyle(document.querySelector('${selector}')).${property}`);
+    expect(await styleOf('.swatch.tunnel-ikev2', 'backgroundColor')).toBe(
+      await styleOf('path.tunnel-ikev2', 'fill'),
+    );
+    expect(await styleOf('#overview .state', 'borderTopWidth')).toBe('1px');
+    expect(await styleOf('#overview .state', 'borderTopColor')).not.toBe('rgba(0, 0, 0, 0)');
+  });
+
+  test.each([400, 1280])('of one server among 200 has its state in sight, %i pixels wide', async (width) => {
+    const server = new Server();
+    const app = await serve(server);
+    await app.close();
+    const names = Array.from({ length: 200 }, (_, i) => `vpn${i}.example.net`);
+    const chosen = { api: server.api } as ServedServer;
+    const { url } = await serve(server, { servers: () => new Map(names.map((name) => [name, chosen])) });
+    const page = await look(`${url}/?server=vpn150.example.net`, { width });
+    await page.until(`document.querySelector('#count')?.textContent === '0 connections'`);
+    const boxOf = (selector: string): Promise<{ top: number; bottom: number }> =>
+      page.of(`document.querySelector('${selector}').getBoundingClientRect().toJSON()`);
+    expect((await boxOf('#overview .state')).bottom).toBeLessThan(400);
+    const nav = await boxOf('header nav');
+    const link = await boxOf('header nav [aria-current]');
+    expect(link.top).toBeGreaterThanOrEqual(nav.top);
+    expect(link.bottom).toBeLessThanOrEqual(nav.bottom);
+    expect(await page.of(`document.documentElement.scrollWidth`)).toBeLessThanOrEqual(width);
+    expect(await page.of(`scrollY`)).toBe(0);
+    expect(await page.flaws()).toEqual([]);
+    expect(page.complaints).toEqual([]);
+  });
+
+  test('writes times of languages from right to left in one piece behind its own words', async () => {
+    const page = await look((await serve(new Server())).url, { locale: 'he', haste: 50 });
+    await page.until(`/\\p{Script=Hebrew}/u.test(document.querySelector('#overview time').textContent)`);
+    /** Where the word, the first and the last digit of the time stand. */
+    const [word, first, last] = await page.of<[number, number, number]>(`(() => {
+      const text = [...document.querySelectorAll('#overview time')]
+        .find(({ textContent }) => textContent.startsWith('since ')).firstChild;
+      const at = (i) => {
+        const range = document.createRange();
+        range.setStart(text, i);
+        range.setEnd(text, i + 1);
+        return range.getBoundingClientRect().left;
+      };
+      const ofTime = [...text.data].flatMap((char, i) => (/\\d/.test(char) ? [i] : []));
+      return [at(0), at(ofTime[0]), at(ofTime.at(-1))];
+    })()`);
+    expect(word).toBeLessThan(last);
+    expect(last).toBeLessThan(first);
   });
 
   test('shows a server that stops, and one that may not be read', async () => {

@@ -12,6 +12,9 @@ export interface View {
   readonly height?: number;
   /** The page's timers run so many times as fast. */
   readonly haste?: number;
+  /** Colours are the ones of the system, as for who needs contrast. */
+  readonly forcedColors?: boolean;
+  readonly locale?: string;
 }
 
 export class WatchedPage {
@@ -37,6 +40,15 @@ export class WatchedPage {
     await page.emulateMediaFeatures([
       { name: 'prefers-color-scheme', value: view.dark === true ? 'dark' : 'light' },
     ]);
+    const session = await page.createCDPSession();
+    if (view.forcedColors === true) {
+      await session.send('Emulation.setEmulatedMedia', {
+        features: [{ name: 'forced-colors', value: 'active' }],
+      });
+    }
+    if (view.locale !== undefined) {
+      await session.send('Emulation.setLocaleOverride', { locale: view.locale });
+    }
     await page.evaluateOnNewDocument(`
       addEventListener('securitypolicyviolation', (event) =>
         console.error('breach of ' + event.violatedDirective + ' by ' + event.blockedURI));

@@ -118,6 +118,31 @@ describe('the page', () => {
     expect(pageOf()).not.toContain('class="problems"');
   });
 
+  test('tells what was not read from what is not there', () => {
+    const { sources } = statusOf();
+    const withoutInterfaces = Object.entries(sources).filter(([source]) => source !== 'interfaces');
+    const stale = { up: false, service: null, connections: null };
+    const notRead = 'The interfaces were not read.';
+    const none = 'No interfaces are known.';
+    const textOf = (parts: Partial<ApiStatus>): string =>
+      [notRead, none].filter((text) => bodyOf(pageOf(parts)).includes(text)).join();
+    expect(textOf({})).toBe(none);
+    expect(textOf({ up: false, sources: { ...sources, ports: { up: false, problem: 'it broke' } } })).toBe(
+      none,
+    );
+    expect(textOf({ sources: Object.fromEntries(withoutInterfaces) })).toBe(notRead);
+    expect(textOf({ up: false, sources: { ...sources, interfaces: { up: false, problem: 'x' } } })).toBe(
+      notRead,
+    );
+    // What was read is older than it may be: nobody has tried since.
+    expect(textOf(stale)).toBe(notRead);
+    const byScript = 'The list of connections is made by the script of this page.';
+    expect(bodyOf(pageOf(stale))).toContain('The connections were not read.');
+    expect(bodyOf(pageOf(stale))).not.toContain(byScript);
+    expect(bodyOf(pageOf())).not.toContain('The connections were not read.');
+    expect(bodyOf(pageOf())).toContain(byScript);
+  });
+
   test('says if its data is made up, or of another time', () => {
     expect(pageOf({ simulated: true })).toContain('The server is simulated: none of its data is real.');
     expect(pageOf({ replayed: true })).toContain('The server is a recording: none of its data is of now.');

@@ -9,6 +9,7 @@ import { el, escapeHtml, toHtml } from './markup.ts';
 import { readPageScript } from './script.ts';
 import { SECTIONS } from './sections.ts';
 import { STYLE } from './style.ts';
+import { NO_CONNECTIONS_READ } from './wording.ts';
 
 export interface LandingFacts extends Pick<Overview, 'status' | 'interfaces' | 'now'> {
   readonly telemetryPath: string;
@@ -99,7 +100,13 @@ export function landingPage(facts: LandingFacts): LandingPage {
         el(
           'div',
           { id: 'connections' },
-          el('p', { class: 'quiet' }, 'The list of connections is made by the script of this page.'),
+          el(
+            'p',
+            { class: 'quiet' },
+            status.connections === null
+              ? NO_CONNECTIONS_READ
+              : 'The list of connections is made by the script of this page.',
+          ),
         ),
       ),
     ),

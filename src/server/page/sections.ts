@@ -130,8 +130,13 @@ function tunnelsOf({ status, now }: Overview): readonly Markup[] {
   ];
 }
 
-function interfacesOf({ interfaces, now }: Overview): readonly Markup[] {
-  if (interfaces.length === 0) return [el('p', { class: 'quiet' }, 'No interfaces are known.')];
+function interfacesOf({ status, interfaces, now }: Overview): readonly Markup[] {
+  if (interfaces.length === 0) {
+    // A source keeps the outcome of its last read, also once that is too old to be told.
+    const isRead = status.sources['interfaces']?.up === true && (status.up || status.service !== null);
+    const text = isRead ? 'No interfaces are known.' : 'The interfaces were not read.';
+    return [el('p', { class: 'quiet' }, text)];
+  }
   const rank = (each: InterfaceData): number => RANKS.indexOf(interfaceState(each).tone);
   const shown = interfaces.toSorted((a, b) => rank(a) - rank(b)).slice(0, MOST_INTERFACES);
   const rows = shown.map((each) =>

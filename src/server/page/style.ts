@@ -21,6 +21,7 @@ header{display:flex;flex-wrap:wrap;align-items:center;gap:.4rem 1rem;margin-bott
 header .quiet{margin:0}
 #live{margin-left:auto;display:flex;align-items:center;gap:.75rem}
 #live p{margin:0}
+header nav{position:relative;max-height:5.9rem;overflow:auto;margin:-.25rem;padding:.25rem}
 header nav ul{display:flex;flex-wrap:wrap;gap:.3rem;list-style:none;margin:0;padding:0}
 header nav a{display:block;padding:.2rem .7rem;border:1px solid var(--line);border-radius:1rem;text-decoration:none;background:var(--card)}
 header nav a[aria-current]{color:var(--ink);border-color:var(--ink);font-weight:600}
@@ -33,7 +34,7 @@ section{background:var(--card);border:1px solid var(--line);border-radius:10px;p
 .tiles dt{color:var(--quiet);font-size:.87rem}
 .tiles dd{margin:.1rem 0 0;font-size:1.2rem;font-weight:600;font-variant-numeric:tabular-nums}
 .tiles dd.quiet{font-size:.87rem;font-weight:400}
-.state{display:inline-block;padding:.05rem .6rem;border-radius:1rem;background:var(--calm-ground);font-weight:600;white-space:nowrap}
+.state{display:inline-block;padding:0 .55rem;border:1px solid transparent;border-radius:1rem;background:var(--calm-ground);font-weight:600;white-space:nowrap}
 td .state{font-size:.9rem;font-weight:500}
 .state.good{background:var(--good-ground);color:var(--good)}
 .state.warn{background:var(--warn-ground);color:var(--warn)}
@@ -55,7 +56,7 @@ tbody tr:last-child>*{border-bottom:0}
 .times,.chart .quiet{grid-column:2;margin:0}
 .grid{stroke:var(--line);vector-effect:non-scaling-stroke}
 path{stroke:var(--card);stroke-width:1;vector-effect:non-scaling-stroke}
-.swatch{display:inline-block;width:.75rem;height:.75rem;border-radius:3px;margin-right:.5rem}
+.swatch{forced-color-adjust:none;display:inline-block;width:.75rem;height:.75rem;border-radius:3px;margin-right:.5rem}
 ${['ikev2', 'sstp', 'l2tp', 'pptp', 'pppoe', 'other', 'unknown']
   .map((tunnel) => `.tunnel-${tunnel}{fill:var(--${tunnel});background:var(--${tunnel})}`)
   .join('\n')}

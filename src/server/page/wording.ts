@@ -21,6 +21,8 @@ const TUNNEL_NAMES: Readonly<Record<string, string>> = {
 };
 export const tunnelName = (tunnel: string): string => TUNNEL_NAMES[tunnel] ?? tunnel;
 
+export const NO_CONNECTIONS_READ = 'The connections were not read.';
+
 export const words = (name: string): string => name.replaceAll('_', ' ');
 
 export function number(value: number): string {

@@ -3,7 +3,7 @@ import type { Column, Order } from '../connection-list.ts';
 import { COLUMNS, ConnectionList, nextOrder } from '../connection-list.ts';
 import type { ConnectionData } from '../data.ts';
 import { el } from '../markup.ts';
-import { number } from '../wording.ts';
+import { NO_CONNECTIONS_READ, number } from '../wording.ts';
 import { toElement } from './elements.ts';
 
 /** Rows beyond both edges, so that a screen reader that goes on row by row finds the next one. */
@@ -41,6 +41,7 @@ export class ConnectionTable {
   #search = '';
   #shown: readonly ConnectionData[] = [];
   #hidden = 0;
+  #isKnown: boolean | undefined;
   #now = 0;
   #rowHeight = 0;
   #isDrawing = false;
@@ -86,7 +87,23 @@ export class ConnectionTable {
   fill(rows: readonly ConnectionData[], hidden: number, now: number): void {
     this.#list.fill(rows);
     this.#hidden = hidden;
+    this.#isKnown = true;
     this.#now = now;
+    this.#scroll.hidden = false;
+    this.#select();
+  }
+
+  /** Undefined before the first of both. */
+  get isKnown(): boolean | undefined {
+    return this.#isKnown;
+  }
+
+  /** Nothing is known of any. */
+  clear(): void {
+    this.#list.fill([]);
+    this.#hidden = 0;
+    this.#isKnown = false;
+    this.#scroll.hidden = true;
     this.#select();
   }
 
@@ -121,6 +138,7 @@ export class ConnectionTable {
   }
 
   #matches(): string {
+    if (!this.#isKnown) return NO_CONNECTIONS_READ;
     const [found, all] = [number(this.#shown.length), number(this.#list.size)];
     return this.#search.trim() === ''
       ? this.#list.size === 1

@@ -17,6 +17,28 @@ export function toElement({ tag, attributes, children }: Markup): HTMLElement {
 
 const toNode = (child: Child): Node | string => (typeof child === 'string' ? child : toElement(child));
 
+/** Changes what differs only: the rest stays the nodes that it was, which may be selected, or being read aloud. */
+export function patch(element: Element, children: readonly Child[]): void {
+  for (const [i, child] of children.entries()) {
+    const node = element.childNodes[i];
+    if (!node) element.append(toNode(child));
+    else if (typeof child === 'string' && node instanceof Text) {
+      if (node.data !== child) node.data = child;
+    } else if (typeof child !== 'string' && node instanceof Element && node.localName === child.tag) {
+      patchAttributes(node, child.attributes);
+      patch(node, child.children);
+    } else node.replaceWith(toNode(child));
+  }
+  while (element.childNodes.length > children.length) element.lastChild!.remove();
+}
+
+function patchAttributes(element: Element, attributes: Markup['attributes']): void {
+  for (const name of element.getAttributeNames()) if (!(name in attributes)) element.removeAttribute(name);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+  }
+}
+
 /** An element that the page has. */
 export function byId(id: string): HTMLElement {
   const element = document.getElementById(id);

@@ -3,19 +3,23 @@ import type { ConnectionData, InterfaceData, StatusData } from '../data.ts';
 import { el } from '../markup.ts';
 import { SECTIONS } from '../sections.ts';
 import { ConnectionTable } from './connection-table.ts';
-import { byId, toElement } from './elements.ts';
+import { byId, patch, toElement } from './elements.ts';
 
 const EVERY_MS = 5000;
-/** A list that takes long to get is not asked for all the time. */
+/** Lists that take long to get are not asked for all the time, */
 const TIMES_AS_LONG = 20;
-const ANSWER_WITHIN_MS = 30_000;
+/** nor are they forgotten. */
+const LISTS_WITHIN_MS = 300_000;
+const STATUS_WITHIN_MS = 10_000;
+const LIST_WITHIN_MS = 30_000;
 const ITEMS = 10_000;
 /** What is beyond would be of no use to anybody here. */
 const MOST_ITEMS = 100_000;
 
 const { version, query = '' } = document.documentElement.dataset;
 const TIME = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
-const timeText = (seconds: number): string => TIME.format(seconds * 1000);
+/** Isolated: in languages from right to left it would mix with the words around it. */
+const timeText = (seconds: number): string => `\u2068${TIME.format(seconds * 1000)}\u2069`;
 
 interface Answer<T> {
   readonly data: T;
@@ -26,13 +30,17 @@ interface Answer<T> {
 /** What the exporter has to say, for people. */
 class Refused extends Error {}
 
-async function get<T>(path: string, parameters: Readonly<Record<string, string>> = {}): Promise<Answer<T>> {
+async function get<T>(
+  path: string,
+  withinMs: number,
+  parameters: Readonly<Record<string, string>> = {},
+): Promise<Answer<T>> {
   const url = new URL(`api/v1/${path}${query}`, location.href);
   for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value);
   // Nothing is fetched from an address with a password in it; the browser has it.
   url.username = '';
   url.password = '';
-  const response = await fetch(url, { signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
+  const response = await fetch(url, { signal: AbortSignal.timeout(withinMs) });
   if (!response.ok) {
     const isGone = response.status === 404 && query !== '';
     throw new Refused(isGone ? 'there is no server of that name any more' : `it answers ${response.status}`);
@@ -45,7 +53,7 @@ async function getAll<T>(path: string): Promise<readonly T[]> {
   const all: T[] = [];
   let cursor: string | undefined = '';
   while (cursor !== undefined && all.length < MOST_ITEMS) {
-    const { data }: Answer<{ items: T[]; nextCursor?: string }> = await get(path, {
+    const { data }: Answer<{ items: T[]; nextCursor?: string }> = await get(path, LIST_WITHIN_MS, {
       limit: String(ITEMS),
       ...(cursor !== '' && { cursor }),
     });
@@ -61,6 +69,7 @@ const drawn = new Map<string, string>();
 let interfaces: readonly InterfaceData[] = [];
 /** Of the snapshot that the lists are of. */
 let listedTime: number | undefined;
+let listsNotBefore = 0;
 let freshAt = Date.now() / 1000;
 let isPaused = false;
 let timer: number | undefined;
@@ -69,26 +78,38 @@ let isRefreshing = false;
 function draw(status: StatusData, now: number): void {
   for (const [id, part] of Object.entries(SECTIONS)) {
     const content = part({ status, interfaces, now, timeText });
-    // What has not changed stays as it is: it may be selected, or being read aloud.
     const text = JSON.stringify(content);
     if (drawn.get(id) === text) continue;
     drawn.set(id, text);
-    byId(id).replaceChildren(...content.map(toElement));
+    patch(byId(id), content);
   }
 }
 
 async function refresh(): Promise<void> {
-  const { data: status, now } = await get<StatusData>('status');
+  const { data: status, now } = await get<StatusData>('status', STATUS_WITHIN_MS);
   if (status.version !== version) {
     location.reload();
     return;
   }
-  if (status.snapshotTime !== listedTime) {
+  const isKnown = status.connections !== null;
+  // Without a new snapshot, too: the exporter knows no more what became too old.
+  if (isKnown !== table.isKnown) {
+    if (!isKnown) table.clear();
+    listedTime = undefined;
+    listsNotBefore = 0;
+  }
+  const isNew = status.snapshotTime !== listedTime;
+  const started = performance.now();
+  if ((isNew || !status.up) && started >= listsNotBefore) {
     interfaces = await getAll<InterfaceData>('interfaces');
-    const connections = await getAll<ConnectionData>('connections');
-    const beyond = connections.length < MOST_ITEMS ? 0 : (status.connections ?? 0) - connections.length;
-    table.fill(connections, Math.max(status.hiddenConnections ?? status.connections ?? 0, beyond), now);
+    if (isKnown && isNew) {
+      const connections = await getAll<ConnectionData>('connections');
+      const beyond = connections.length < MOST_ITEMS ? 0 : status.connections - connections.length;
+      table.fill(connections, Math.max(status.hiddenConnections ?? status.connections, beyond), now);
+    }
     listedTime = status.snapshotTime;
+    const ended = performance.now();
+    listsNotBefore = ended + Math.min(LISTS_WITHIN_MS, TIMES_AS_LONG * (ended - started));
   }
   draw(status, now);
   freshAt = Date.now() / 1000;
@@ -103,7 +124,6 @@ async function run(): Promise<void> {
   clearTimeout(timer);
   if (isRefreshing || isPaused || document.hidden) return;
   isRefreshing = true;
-  const started = performance.now();
   try {
     await refresh();
   } catch (error) {
@@ -111,7 +131,7 @@ async function run(): Promise<void> {
     say(`Nothing new from the exporter since ${timeText(freshAt)}: ${why}. What you see is of then.`);
   } finally {
     isRefreshing = false;
-    timer = setTimeout(() => void run(), Math.max(EVERY_MS, TIMES_AS_LONG * (performance.now() - started)));
+    timer = setTimeout(() => void run(), EVERY_MS);
   }
 }
 
@@ -124,5 +144,8 @@ pause.addEventListener('click', () => {
   void run();
 });
 byId('live').append(state, pause);
+// Of many servers, the one that is shown is among those in sight.
+const current = document.querySelector<HTMLElement>('header nav [aria-current]');
+if (current) current.closest('nav')!.scrollTop = current.offsetTop - current.offsetHeight / 2;
 document.addEventListener('visibilitychange', () => void run());
 void run();
