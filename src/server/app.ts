@@ -9,9 +9,10 @@ import type { Logger } from '../model/logger.ts';
 import type { AdminRoutes } from './admin.ts';
 import { addAdmin } from './admin.ts';
 import type { ApiData } from './api.ts';
-import { addApi } from './api.ts';
+import { addApi, refuse } from './api.ts';
 import { overBothVersions } from './http2-express.ts';
 import { isOfAnotherSite } from './other-site.ts';
+import { hostOf, isByForeignName } from './own-host.ts';
 import type { PageCache, PageFormat } from './pages.ts';
 import { inTime } from './response-deadline.ts';
 import { scrapeWaitMs } from './scrape-deadline.ts';
@@ -39,6 +40,8 @@ export interface AppOptions extends ServedServer {
   readonly servers?: () => ReadonlyMap<string, ServedServer> | undefined;
   /** Where others reach the exporter, as it is configured now; null: as the request says. */
   readonly externalUrl?: string | null;
+  /** Names that this machine is asked by, beside localhost and its addresses; see own-host.ts. */
+  readonly ownNames?: readonly string[];
   /** Reads the configuration anew; rejects with what is wrong with it. Absent: nobody may ask for it. */
   readonly reload?: () => Promise<void>;
   /** The OpenAPI document. */
@@ -54,6 +57,8 @@ export interface WebHandlers {
   readonly limit: RequestHandler;
   readonly headers: RequestHandler;
   readonly basicAuth: RequestHandler;
+  /** True if `basicAuth` lets nobody pass without a password. To be asked behind `headers`. */
+  readonly asksForPassword: (request: Request) => Promise<boolean>;
 }
 
 const PLAIN = 'text/plain; charset=utf-8';
@@ -62,6 +67,8 @@ export function createApp(options: AppOptions): RequestListener {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
+  // As --web.telemetry-path is told from the paths that are taken.
+  app.set('case sensitive routing', true);
   app.set('query parser', 'simple');
   app.use(inTime(options.clock));
   app.use((request, response, next) => {
@@ -73,6 +80,7 @@ export function createApp(options: AppOptions): RequestListener {
   });
   const { admin, security } = options;
   if (security) app.use(security.headers);
+  addHostCheck(app, options);
   // A token or a signature stands in for the password there, and nobody's requests keep out who has one: these routes
   // come before the password is asked for, and before the rate limit.
   if (admin) addAdmin(app, admin);
@@ -94,7 +102,7 @@ export function createApp(options: AppOptions): RequestListener {
     else response.setHeader('Cache-Control', 'no-store').json(discovery(options, host));
   });
   addReload(app, options.reload);
-  // Pages have places of their own: who looks keeps no scrape out.
+  // Pages and the API have places of their own: who looks keeps no scrape out.
   get(app, '/', limit(options), async ({ query: { server = null } }, response) => {
     const shown = chosen(options, server ?? undefined);
     if (!shown) {
@@ -125,7 +133,7 @@ export function createApp(options: AppOptions): RequestListener {
     response.setHeader('Content-Type', PLAIN);
     response.end(ready ? 'RRAS Exporter is ready.\n' : 'RRAS Exporter has not read the server yet.\n');
   });
-  app.use('/api', inFlight);
+  app.use('/api', limit(options));
   addApi(app, ({ query }) => chosen(options, query['server'])?.api, options.openApi);
   app.use((request, response) => {
     response.statusCode = 404;
@@ -173,17 +181,26 @@ const unknownTarget = (target: unknown): string =>
     ? 'The parameter target is missing: /probe?target=NAME, with the name of a server in the configuration file.'
     : 'There is no server of that name in the configuration file.';
 
-/** A name or an address, as the header Host has it, with a port or without. */
-const HOST = /^(?:[A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?$/;
-
 /** Where a scraper finds the exporter. What a request says of it is passed on as it is: also a port that goes without saying. */
 function externalHost(
   { externalUrl = null }: AppOptions,
   request: Request,
 ): { host: string; pathname: string } | undefined {
-  if (externalUrl !== null) return new URL(externalUrl);
-  const host = request.get('Host') ?? '';
-  return HOST.test(host) && URL.canParse(`http://${host}`) ? { host, pathname: '/' } : undefined;
+  if (externalUrl !== null) {
+    const { host, pathname } = new URL(externalUrl);
+    return { host, pathname: decoded(pathname) };
+  }
+  const host = hostOf(request);
+  return host === undefined ? undefined : { host, pathname: '/' };
+}
+
+/** Prometheus takes a path as it is, and encodes it. */
+function decoded(pathname: string): string {
+  try {
+    return decodeURI(pathname);
+  } catch {
+    return pathname;
+  }
 }
 
 /** https://prometheus.io/docs/prometheus/latest/http_sd/ */
@@ -200,6 +217,26 @@ function discovery(
       instance: name,
     },
   }));
+}
+
+/** Before what tells names or does something. Scrapers and probes ask by any name. */
+function addHostCheck(app: Express, options: AppOptions): void {
+  const { security, ownNames = [] } = options;
+  const check: RequestHandler = async (request, response, next) => {
+    const { externalUrl = null } = options;
+    const names = externalUrl === null ? ownNames : [...ownNames, new URL(externalUrl).hostname];
+    if (!isByForeignName(request, names) || (await security?.asksForPassword(request)) === true) {
+      next();
+      return;
+    }
+    const what =
+      'exporter does not know the name in the header Host as its own; set --web.external-url if it is';
+    if (request.baseUrl === '/api') refuse(response, 403, 'forbidden', `the ${what}`);
+    else answer(response, 403, `The ${what}.`);
+    request.resume();
+  };
+  app.all(['/', '/-/reload'], check);
+  app.use('/api', check);
 }
 
 /** As of Prometheus: it takes a flag, and pages of others must not ask for it. */

@@ -48,6 +48,11 @@ export async function listen(
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
+  let isClosing = false;
+  server.prependListener('request', (_, response) => {
+    // A client that keeps its connection for the next request would hold up the end.
+    response.once('close', () => isClosing && web.closeIdle());
+  });
   const force = (): void => {
     for (const socket of sockets) socket.destroy();
   };
@@ -57,6 +62,7 @@ export async function listen(
     url: `${scheme}://${bracketed(address.host ?? 'localhost')}:${bound.port}`,
     close: (signal) =>
       new Promise<void>((resolve) => {
+        isClosing = true;
         net.close(() => resolve());
         web.closeIdle();
         if (signal.aborted) force();

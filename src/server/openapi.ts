@@ -52,7 +52,7 @@ type SchemaName = keyof typeof SCHEMAS | (typeof HOOK_SCHEMAS)[HookName];
 const STATUSES = {
   400: 'The request is malformed; `error` says where.',
   401: 'No valid token or client certificate.',
-  403: 'The caller may not do this, or the policy does not allow it.',
+  403: 'The caller may not do this, the policy does not allow it, or the header Host has a foreign name.',
   404: 'There is no such thing, no server of that name, or the admin API is off.',
   405: 'The method is not allowed here.',
   409: 'Not now, or not any more: `errorType` is cooldown, busy, breaker, min_healthy or gone.',
@@ -276,7 +276,8 @@ function describe(operation: Operation): object {
   const refusals = [
     ...(ofServer ? ([404] as const) : []),
     ...(paged || method === 'post' ? ([400] as const) : []),
-    ...(own ? ([401, 403, 429, 503] as const) : []),
+    403 as const,
+    ...(own ? ([401, 429, 503] as const) : []),
     ...(method === 'post' ? ([413, 415] as const) : []),
     405 as const,
     ...statuses,

@@ -1,5 +1,8 @@
-/** YAML read strictly: each scalar stays the text that it was written as, and every problem names its line and column. */
-import { isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml';
+/**
+ * YAML read strictly: each scalar stays the text that it was written as, but null, which is an empty text as is a value that is
+ * left out; every problem names its line and column.
+ */
+import { isMap, isNode, isScalar, LineCounter, parseDocument, visit } from 'yaml';
 import { UsageError } from '../model/errors.ts';
 
 export interface StrictYaml {
@@ -11,6 +14,8 @@ export interface StrictYaml {
   atKey(path: readonly PropertyKey[]): string;
 }
 
+const NULLS: readonly unknown[] = ['~', 'null', 'Null', 'NULL'];
+
 /** @throws UsageError if the text is no YAML, or YAML that could be read in two ways. */
 export function parseStrictYaml(text: string, file: string): StrictYaml {
   const lines = new LineCounter();
@@ -21,7 +26,19 @@ export function parseStrictYaml(text: string, file: string): StrictYaml {
   // The schema without types: what `yes`, `0x10` or `1_000` means is up to the key that it stands at.
   const document = parseDocument(text, { schema: 'failsafe', lineCounter: lines, prettyErrors: false });
   const [problem] = [...document.errors, ...document.warnings];
-  if (problem) throw new UsageError(`${place(problem.pos[0])}: ${firstLine(problem.message)}`);
+  if (problem) {
+    const isSecond = problem.code === 'MULTIPLE_DOCS';
+    const message = isSecond
+      ? 'a second document begins here; expected a file of one'
+      : firstLine(problem.message);
+    throw new UsageError(`${place(problem.pos[0])}: ${message}`);
+  }
+  visit(document, {
+    Scalar(key, node) {
+      // In quotes it is a text, and a key may have any name.
+      if (key !== 'key' && node.type === 'PLAIN' && !node.tag && NULLS.includes(node.value)) node.value = '';
+    },
+  });
   let value: unknown;
   try {
     value = document.toJS() as unknown;

@@ -7,6 +7,7 @@ import { UsageError } from '../model/errors.ts';
 import type { Logger } from '../model/logger.ts';
 import type { Pems, TlsMaterial } from './tls-material.ts';
 import { makeTls, readPems } from './tls-material.ts';
+import { TLS_VERSIONS } from './tls-names.ts';
 import type { FileContent } from './watched-file.ts';
 import { WatchedFile } from './watched-file.ts';
 import type { TlsConfig, WebConfig } from './web-config-schema.ts';
@@ -24,6 +25,8 @@ export class WebConfigSource {
   readonly #requests: State;
   readonly #connections: State;
   #started: WebConfig | undefined;
+  /** What protects, as far as it was ever on. */
+  readonly #on = new Set<string>();
   #parsed: { readonly content: FileContent; readonly config: WebConfig } | undefined;
   #pemFiles: { readonly tls: TlsConfig; readonly files: Map<string, WatchedFile> } | undefined;
   #made: { readonly tls: TlsConfig; readonly pems: Pems; readonly material: TlsMaterial } | undefined;
@@ -42,7 +45,7 @@ export class WebConfigSource {
     ]);
   }
 
-  /** Reads all for the first time. What protects then stays on as long as the program runs. */
+  /** Reads all for the first time. */
   async open(): Promise<WebConfig> {
     const config = await this.#read();
     if (config.tls) await this.#readTls(config.tls);
@@ -67,7 +70,7 @@ export class WebConfigSource {
     const before = this.#parsed;
     if (before && isSameContent(before.content, content)) return before.config;
     const config = parseWebConfig(content, this.#path);
-    if (this.#started) refuseWeaker(this.#started, config, this.#path);
+    this.#refuseWeaker(config);
     this.#parsed = { content, config };
     const { logger } = this.#parts;
     // When it could not be used before, that it can be again says it all.
@@ -78,6 +81,19 @@ export class WebConfigSource {
       logger.warn('TLS begins with the next start of the program');
     }
     return config;
+  }
+
+  /** A file that was cut off while it was written is often a valid one, with less in it. */
+  #refuseWeaker(config: WebConfig): void {
+    // TLS that was not there at the start is not spoken, and protects nothing.
+    const spoken = this.#started && !this.#started.tls ? { ...config, tls: null } : config;
+    const has = new Set(PROTECTIONS.filter(([, isOn]) => isOn(spoken)).map(([key]) => key));
+    const lost = PROTECTIONS.find(([key]) => this.#on.has(key) && !has.has(key));
+    if (lost) {
+      const rule = 'what protects cannot be turned off while the program runs';
+      throw new UsageError(`${this.#path}: ${lost[0]} is gone; ${rule}`);
+    }
+    for (const key of has) this.#on.add(key);
   }
 
   async #readTls(tls: TlsConfig): Promise<TlsMaterial> {
@@ -108,16 +124,20 @@ const isSameContent = (a: FileContent, b: FileContent): boolean =>
 export const verifiesClients = ({ tls }: WebConfig): boolean =>
   tls?.clientAuth === 'RequireAndVerifyClientCert';
 
-/** A file that was cut off while it was written is often a valid one, with less in it. */
-function refuseWeaker(started: WebConfig, now: WebConfig, path: string): void {
-  const lost = [
-    started.tls && !now.tls ? 'tls_server_config' : '',
-    started.users.size > 0 && now.users.size === 0 ? 'basic_auth_users' : '',
-    verifiesClients(started) && !verifiesClients(now) ? 'client_auth_type RequireAndVerifyClientCert' : '',
-  ].find((key) => key !== '');
-  if (lost === undefined) return;
-  throw new UsageError(`${path}: ${lost} is gone; what protects cannot be turned off while the program runs`);
-}
+/** What stays on once it was, by what an error calls it; what holds more comes before what it holds. */
+const PROTECTIONS: readonly (readonly [key: string, isOn: (config: WebConfig) => boolean])[] = [
+  ['tls_server_config', ({ tls }) => tls !== null],
+  ['basic_auth_users', ({ users }) => users.size > 0],
+  ['client_auth_type RequireAndVerifyClientCert', verifiesClients],
+  ['client_allowed_sans', ({ tls }) => tls !== null && tls.allowedSans !== null],
+  ...Object.entries(TLS_VERSIONS)
+    .sort(([, a], [, b]) => (a < b ? 1 : -1))
+    .map(
+      ([name, version]) =>
+        [`min_version ${name}`, ({ tls }: WebConfig) => tls !== null && tls.minVersion >= version] as const,
+    ),
+  ['rate_limit', ({ rateLimit }) => rateLimit !== null],
+];
 
 /** Writes a line when something begins to fail, when it fails in another way, and when it is well again. */
 class State {

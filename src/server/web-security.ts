@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage, RequestListener, Server, ServerOptions, ServerResponse } from 'node:http';
 import { createServer as createHttpServer, STATUS_CODES } from 'node:http';
-import type { RequestHandler } from 'express';
+import type { Request, RequestHandler } from 'express';
 import type { Clock } from '../model/clock.ts';
 import type { Logger } from '../model/logger.ts';
 import { loadVerify, parseBasicCredentials, PasswordChecker } from './password-checker.ts';
@@ -39,6 +39,8 @@ export interface WebSecurity {
   readonly limit: RequestHandler;
   /** Refuses requests without the name and password of a configured user with 401; lets all pass if there are none. */
   readonly basicAuth: RequestHandler;
+  /** True if `basicAuth` lets nobody pass without a password. To be asked behind `headers`. */
+  readonly asksForPassword: (request: Request) => Promise<boolean>;
 }
 
 /** Rejects with an error of one line if the file, or what it takes, cannot be used. */
@@ -116,6 +118,9 @@ class FileWebSecurity implements WebSecurity {
     response.setHeader('WWW-Authenticate', 'Basic');
     refuse(response, 401);
   };
+
+  readonly asksForPassword = async (request: Request): Promise<boolean> =>
+    ((await this.#configs.get(request))?.users.size ?? 0) > 0;
 
   async #guard(request: IncomingMessage, response: ServerResponse, handler: RequestListener): Promise<void> {
     const config = await this.#configFor(request, response);

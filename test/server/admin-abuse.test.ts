@@ -129,7 +129,7 @@ describe('A8 a browser', () => {
   });
 
   test('that shows a page of the exporter, and a tool that is none, are let in', async () => {
-    const site = await open();
+    const site = await open({ externalUrl: 'http://vpn1.example.net:10077' });
     for (const headers of [
       {},
       { Origin: `http://127.0.0.1:${site.port}` },

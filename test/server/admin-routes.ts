@@ -105,7 +105,7 @@ export const requestOf = (
   path: string,
   headers: Readonly<Record<string, string>> = {},
 ): string => {
-  const all = { Host: 'x', Connection: 'close', 'Content-Length': '0', ...headers };
+  const all = { Host: 'localhost', Connection: 'close', 'Content-Length': '0', ...headers };
   const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
   return `${method} ${path} HTTP/1.1\r\n${lines.join('')}\r\n`;
 };

@@ -78,6 +78,7 @@ export interface AdminSiteOptions {
   readonly web?: (folder: WebConfigFolder) => string;
   /** Puts something between the routes and what stands behind them. */
   readonly through?: (backend: AdminBackend) => AdminBackend | Promise<AdminBackend>;
+  readonly externalUrl?: string;
   /** There is no admin API. */
   readonly isOff?: boolean;
   /** Other sites whose services are those of configured servers; what they stand for is theirs. */
@@ -161,7 +162,7 @@ export class AdminSite {
   }
 
   static async open(options: AdminSiteOptions = {}): Promise<AdminSite> {
-    const { through = (given: AdminBackend) => given, isOff = false, web } = options;
+    const { through = (given: AdminBackend) => given, isOff = false, web, externalUrl = null } = options;
     const named = new Map(
       Object.entries(options.named ?? {}).map(([name, site]) => [name, site.service] as const),
     );
@@ -269,6 +270,7 @@ export class AdminSite {
         interfaces: () => interfaceObjects(view(), nameOfCode),
       },
       openApi,
+      externalUrl,
       ...(security && { security }),
       ...(!isOff && {
         admin: {

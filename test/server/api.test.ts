@@ -90,17 +90,17 @@ describe('the API', () => {
   });
 });
 
-/** Two clients that ask and do not read, and what a scrape beside them is answered. */
-function silentReaders({ url, get }: RunningApp, path: string) {
+/** Two clients that ask and do not read, and what others that ask for `beside` are answered. */
+function silentReaders({ url, get }: RunningApp, path: string, beside = path) {
   const silent = [1, 2].map(() => {
     const socket = connect(Number(new URL(url).port), '127.0.0.1');
     socket.pause();
     socket.on('error', () => undefined);
-    socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`);
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
     return socket;
   });
   const closed = silent.map((socket) => new Promise((resolve) => socket.once('close', resolve)));
-  const statusOf = async (): Promise<number> => (await get('/metrics', { method: 'HEAD' })).status;
+  const statusOf = async (): Promise<number> => (await get(beside, { method: 'HEAD' })).status;
   return { silent, closed, statusOf };
 }
 
@@ -117,14 +117,19 @@ test('H2 readers that do not read are cut off, and make room for others', async 
   await expect.poll(statusOf, { timeout: 5000 }).toBe(200);
 });
 
-test('H2 readers of the API that do not read are cut off as well', async () => {
+test('H2 readers of the API that do not read are cut off as well, and take no place of a scrape', async () => {
   const many = Array.from({ length: 10_000 }, (_, i) => ({ connection: String(i), user: 'x'.repeat(4096) }));
   app = await startApp({
     maxRequests: 2,
     api: { ...api, connections: () => many as unknown as ApiConnection[] },
   });
-  const { silent, closed, statusOf } = silentReaders(app, '/api/v1/connections?limit=10000');
+  const { silent, closed, statusOf } = silentReaders(
+    app,
+    '/api/v1/connections?limit=10000',
+    '/api/v1/status',
+  );
   await expect.poll(statusOf, { timeout: 5000 }).toBe(503);
+  expect((await app.get('/metrics')).status).toBe(200);
   await app.clock.advance(10_000);
   for (const socket of silent) socket.resume();
   await Promise.all(closed);

@@ -99,6 +99,20 @@ describe('the metrics', () => {
     expect((await app.get('/')).text).toContain('href="./other/path"');
   });
 
+  test.each(['/SD', '/Probe', '/API', '/-/Healthy'])(
+    'may stand at %s, and hide no other route',
+    async (path) => {
+      const app = await start({ telemetryPath: path, render: pageOf(PAGE) });
+      expect((await app.get(path)).text).toBe(PAGE);
+      for (const other of ['/sd', '/probe?target=x', '/api/v1/status', '/-/healthy']) {
+        const { text } = await app.get(other);
+        expect(text, other).not.toBe(PAGE);
+        expect(text, other).not.toContain('There is no such page');
+      }
+      expect((await app.get(path.toLowerCase())).text).not.toBe(PAGE);
+    },
+  );
+
   test('wait as long as the header of the scraper allows, and as the flag says without one', async () => {
     const waits: number[] = [];
     const app = await start({
@@ -309,7 +323,8 @@ describe('more scrapes than --web.max-requests', () => {
       if (holds) response.once('close', () => held.push(next));
       else next();
     };
-    const security = { headers: pass, limit: pass, basicAuth };
+    const asksForPassword = (): Promise<boolean> => Promise.resolve(false);
+    const security = { headers: pass, limit: pass, basicAuth, asksForPassword };
     const app = await start({ maxRequests: 1, security });
     for (let i = 0; i < 3; i += 1) {
       const lost = app.get('/metrics', { onRequest: (request) => setTimeout(() => request.destroy(), 10) });

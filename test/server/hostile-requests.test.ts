@@ -182,7 +182,11 @@ test('H2 who does not read refusals is cut off, too, once they fill what lies be
   };
   // A refusal tells where the metrics are.
   const telemetryPath = `/${'m'.repeat(20_000)}`;
-  const app = await start({ telemetryPath, security: { headers, limit: pass, basicAuth: pass } });
+  const asksForPassword = (): Promise<boolean> => Promise.resolve(false);
+  const app = await start({
+    telemetryPath,
+    security: { headers, limit: pass, basicAuth: pass, asksForPassword },
+  });
   const socket = dial(app);
   let asked = 0;
   // One after the other, until the last is stuck.

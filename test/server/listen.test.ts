@@ -84,6 +84,23 @@ describe('a listener', () => {
     await closing;
   });
 
+  test('H7 does not wait for a client that keeps its connection after the last answer', async () => {
+    let response: ServerResponse | undefined;
+    const listener = await start((_request, given) => (response = given));
+    const kept = connect(Number(new URL(listener.url).port), '127.0.0.1');
+    kept.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+    while (!response) await settle();
+    // The head says that the connection is kept, and is out before anybody thinks of the end.
+    response.write('first\n');
+    const closing = listener.close(new AbortController().signal);
+    response.end('last\n');
+    let said = '';
+    for await (const text of kept.setEncoding('latin1')) said += text as string;
+    expect(said).toContain('keep-alive');
+    expect(said).toContain('last\n');
+    await closing;
+  });
+
   test('H7 ends what is left when its time is up', async () => {
     let requests = 0;
     const listener = await start(() => (requests += 1));

@@ -1,9 +1,9 @@
-/** The HTTP side of the exporter on a free port of 127.0.0.1, over any source of snapshots and pages. */
+/** The HTTP side of the exporter on a free port, of 127.0.0.1 if not said, over any source of snapshots and pages. */
 import type { ApiData } from '../../src/server/api.ts';
 import type { AppOptions } from '../../src/server/app.ts';
 import { createApp } from '../../src/server/app.ts';
 import type { WebSecurity } from '../../src/server/web-security.ts';
-import type { Listener } from '../../src/server/listen.ts';
+import type { Address, Listener } from '../../src/server/listen.ts';
 import { listen } from '../../src/server/listen.ts';
 import { PageCache } from '../../src/server/pages.ts';
 import type { LogFields, Logger } from '../../src/model/logger.ts';
@@ -19,6 +19,7 @@ export interface AppParts extends Partial<AppOptions> {
   readonly clock?: FakeClock;
   readonly render?: (snapshot: Snapshot) => Promise<readonly Uint8Array[]>;
   readonly web?: WebSecurity;
+  readonly address?: Address;
 }
 
 export interface RunningApp {
@@ -37,7 +38,7 @@ const NOTHING: ApiData = {
 };
 
 export async function startApp(parts: AppParts = {}): Promise<RunningApp> {
-  const { clock = new FakeClock(), render, web, ...given } = parts;
+  const { clock = new FakeClock(), render, web, address = { host: '127.0.0.1', port: 0 } } = parts;
   const errors: { message: string; fields: LogFields | undefined }[] = [];
   const quiet = (): void => undefined;
   const logger: Logger = {
@@ -51,7 +52,7 @@ export async function startApp(parts: AppParts = {}): Promise<RunningApp> {
     { contentTypes: CONTENT_TYPES, render: render ?? (() => Promise.resolve([Buffer.from('# nothing\n')])) },
     clock,
   );
-  const app = createApp({
+  const defaults: AppOptions = {
     telemetryPath: '/metrics',
     maxRequests: 0,
     timeoutMs: 10_000,
@@ -63,9 +64,10 @@ export async function startApp(parts: AppParts = {}): Promise<RunningApp> {
     api: NOTHING,
     openApi: {},
     ...(web && { security: web }),
-    ...given,
-  });
-  const listener: Listener = await listen({ host: '127.0.0.1', port: 0 }, app, web);
+  };
+  // What a test gives as a getter is as it is now.
+  const app = createApp(Object.defineProperties(defaults, Object.getOwnPropertyDescriptors(parts)));
+  const listener: Listener = await listen(address, app, web);
   return {
     url: listener.url,
     listener,

@@ -257,12 +257,13 @@ describe('a probe', () => {
       return { end: () => resolve(snapshotOf()), answer: get(`/probe?target=${server.name}`) };
     });
     await expect.poll(() => [...servers.values()].map(({ waits }) => waits.length)).toEqual([1, 1]);
-    for (const path of ['/probe?target=vpn1', '/metrics', '/api/v1/status']) {
+    for (const path of ['/probe?target=vpn1', '/metrics']) {
       const { status, headers, text } = await get(path);
       expect({ path, status, retry: headers['retry-after'] }).toEqual({ path, status: 503, retry: '1' });
       expect(text).toBe('Limit of concurrent requests reached (2), try again later.\n');
     }
     expect((await get('/sd')).status).toBe(200);
+    expect((await get('/api/v1/status')).status).toBe(200);
     held[0]!.end();
     expect((await held[0]!.answer).text).toBe('# text of vpn1\n');
     await expect.poll(async () => (await get('/metrics')).status).toBe(200);
@@ -332,6 +333,8 @@ describe('the discovery', () => {
     'exporter.example.net:80',
     'exporter.example.net:443',
     'EXPORTER.example.net:1',
+    'rras_exporter:10077',
+    '_exporter.example.net:10077',
     'exporter.example.net.:10077',
     '192.0.2.7:10077',
     '[::1]:10077',
@@ -410,6 +413,12 @@ describe('the discovery', () => {
     ['https://example.net/rras/', 'example.net', '/rras/probe'],
     ['https://example.net:8443/a/b', 'example.net:8443', '/a/b/probe'],
     ['http://[2001:db8::7]:10077/', '[2001:db8::7]:10077', '/probe'],
+    // Prometheus encodes the path itself.
+    ['https://example.net/a%20b/j%C3%B6rg', 'example.net', '/a b/jörg/probe'],
+    ['https://example.net/a b', 'example.net', '/a b/probe'],
+    ['https://example.net/50%25', 'example.net', '/50%/probe'],
+    ['https://example.net/50%', 'example.net', '/50%/probe'],
+    ['https://example.net/%ff', 'example.net', '/%ff/probe'],
   ])('of --web.external-url=%s is that one, whatever Host says', async (externalUrl, host, path) => {
     const { get } = await start(['vpn1'], { externalUrl });
     for (const asked of ['exporter:10077', '<evil>']) {

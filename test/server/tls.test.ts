@@ -1,6 +1,6 @@
 /** TLS as the web configuration asks for it, with real clients: who gets in, who does not, and what changes on disk. */
 import { X509Certificate } from 'node:crypto';
-import { rmSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { Agent } from 'node:https';
 import { connect as connectTcp } from 'node:net';
 import { join } from 'node:path';
@@ -411,6 +411,60 @@ describe('a change on disk', () => {
       'error: the TLS certificates cannot be used: new connections are refused',
       'info: the TLS certificates can be used again',
     ]);
+  });
+
+  const CLIENTS =
+    '  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: client-ca.crt\n  min_version: TLS13\n' +
+    '  client_allowed_sans:\n    - a.example\n    - b.example\n';
+  const RATE = 'rate_limit:\n  burst: 2\n  interval: 1h\n';
+  test.each([
+    ['with the clients last', `${RATE}${TLS}${CLIENTS}`],
+    ['with the rate limit last', `${TLS}${CLIENTS}${RATE}`],
+    [
+      'with the version last',
+      `${RATE}${TLS}${CLIENTS.replace('  min_version: TLS13\n', '')}  min_version: TLS13\n`,
+    ],
+  ])('S1 that cuts the web configuration off takes no protection away: %s', async (_, whole) => {
+    const site = await open(whole);
+    const right = { client: site.folder.client('DNS:a.example') };
+    const wrong = { client: site.folder.client('DNS:elsewhere.example') };
+    const old = { ...right, maxVersion: 'TLSv1.2' } as const;
+    expect((await site.get('/', right)).status).toBe(200);
+    expect((await site.get('/', { client: site.folder.client('DNS:b.example') })).status).toBe(200);
+    expect((await site.get('/', right)).status).toBe(429);
+    // Whatever is not whole is not let in, or has used up its rate.
+    const statusOf = (asked: Parameters<typeof site.get>[1]): Promise<number> =>
+      site.get('/', asked).then(
+        ({ status }) => status,
+        () => 0,
+      );
+    for (let length = 0; length < whole.length; length += 1) {
+      writeFileSync(site.path, whole.slice(0, length));
+      const [of, ...others] = await Promise.all([right, wrong, old].map(statusOf));
+      expect([0, 429, 500], `cut at ${length}`).toContain(of);
+      expect(others, `cut at ${length}`).toEqual([0, 0]);
+    }
+    site.write(whole);
+    expect(await statusOf(right)).toBe(429);
+  });
+
+  test('S1 that cuts off what was turned on since the start is refused', async () => {
+    const site = await open(TLS);
+    expect((await site.get()).status).toBe(200);
+    site.write(`${TLS}${CLIENTS}`);
+    const right = { client: site.folder.client('DNS:a.example') };
+    expect((await site.get('/', right)).status).toBe(200);
+    for (const [config, lost] of [
+      [TLS, 'client_auth_type RequireAndVerifyClientCert'],
+      [VERIFIED, 'client_allowed_sans'],
+      [`${TLS}${CLIENTS.replace('TLS13', 'TLS12')}`, 'min_version TLS13'],
+    ] as const) {
+      site.write(config);
+      await shut(site, '/', right);
+      expect(String(site.lines.at(-1)?.fields?.['error'])).toContain(`${lost} is gone`);
+    }
+    site.write(`${TLS}${CLIENTS.replace('b.example', 'c.example')}`);
+    expect((await site.get('/', right)).status).toBe(200);
   });
 
   test('S1 that turns TLS off is refused', async () => {

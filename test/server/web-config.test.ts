@@ -69,6 +69,19 @@ describe('a web configuration', () => {
     ['an alias of nothing', 'rate_limit: *limit\n', '1:1: Unresolved alias'],
     ['a quote that does not end', 'basic_auth_users:\n  "alice: x\n', '3:1: Missing closing "quote'],
     ['brackets that do not end', 'rate_limit: {burst: 1\n', '2:1: Flow map'],
+    ['several documents', 'rate_limit: {}\n---\nrate_limit: {}\n', '2:1: a second document begins here'],
+    ['a user without a hash', 'basic_auth_users:\n  alice: ~\n', '2:10: basic_auth_users.alice: expected'],
+    [
+      'no names that are allowed',
+      'tls_server_config: {cert_file: server.crt, key_file: server.key, client_allowed_sans: null}\n',
+      '1:87: tls_server_config.client_allowed_sans: expected a list of names',
+    ],
+    [
+      'a name that is none',
+      'tls_server_config: {cert_file: server.crt, key_file: server.key, client_allowed_sans: [~]}\n',
+      '1:88: tls_server_config.client_allowed_sans.0: expected a name',
+    ],
+    ['a text that only looks like none', 'rate_limit: "null"\n', '1:13: rate_limit: expected keys'],
   ])('R2 is refused with %s', async (_, text, expected) => {
     const path = folder.write('broken.yml', text);
     const refusal = await refusalOf(path);
@@ -99,6 +112,22 @@ describe('a web configuration', () => {
     for (const text of ['', '# nothing\n', '---\n', '{}\n', '\uFEFF# nothing\n']) {
       expect(parse(text)).toEqual({ tls: null, headers: new Map(), users: new Map(), rateLimit: null });
     }
+  });
+
+  test.each(['~', 'null', 'Null', 'NULL'])('takes %s for a value that is left out', (none) => {
+    const nothing = { tls: null, headers: new Map(), users: new Map(), rateLimit: null };
+    for (const text of [
+      none,
+      `--- ${none}\n`,
+      `basic_auth_users: ${none}\n`,
+      `tls_server_config: ${none} # later\nrate_limit: &none ${none}\nhttp_server_config: *none\n`,
+      `rate_limit:\n  interval: ${none}\n  burst: ${none}\n`,
+      `http_server_config: {http2: ${none}, headers: {X-Frame-Options: ${none}}}\n`,
+      `http_server_config: {headers: ${none}}\n`,
+    ]) {
+      expect(parse(text), text).toEqual(nothing);
+    }
+    expect(parse(`http_server_config: {headers: {X-XSS-Protection: '${none}'}}\n`).headers.size).toBe(1);
   });
 
   test('has the defaults of the toolkit, in the names of OpenSSL', () => {
@@ -156,7 +185,7 @@ describe('a web configuration', () => {
 
   test('keeps users of any name', () => {
     const hash = '$2y$04$pKrCCOGZNCYlpidPHtzYf.r7RwdnNPaVR7UJqDneX4skKG.2iwc2u';
-    const names = ['alice', '123', 'yes', '0x10', 'constructor', 'toString', 'Jörg Müller', '~'];
+    const names = ['alice', '123', 'yes', '0x10', 'constructor', 'toString', 'Jörg Müller', '~', 'null'];
     const { users } = parse(`basic_auth_users:\n${names.map((name) => `  ${name}: ${hash}\n`).join('')}`);
     expect([...users.keys()].sort()).toEqual([...names].sort());
     // Whether it is kept or refused, it must not be taken for no user at all.

@@ -235,17 +235,30 @@ describe('the rate limit', () => {
     }
   });
 
-  test('goes by the file: off, and on again with a full burst, but is not filled by a change of something else', async () => {
-    const site = await open('rate_limit: {interval: 1h, burst: 1}\n');
+  test('goes by the file: another with a full burst, but is not filled by a change of something else', async () => {
+    const site = await open('# nothing\n');
     const status = async (): Promise<number> => (await site.get()).status;
-    expect([await status(), await status()]).toEqual([200, 429]);
-    site.write(`rate_limit: {interval: 1h, burst: 1}\nhttp_server_config: {http2: false}\n`);
-    expect(await status()).toBe(429);
-    site.write('# nothing\n');
     expect([await status(), await status()]).toEqual([200, 200]);
     site.write('rate_limit: {interval: 1h, burst: 1}\n');
     expect([await status(), await status()]).toEqual([200, 429]);
+    site.write(`rate_limit: {interval: 1h, burst: 1}\nhttp_server_config: {http2: false}\n`);
+    expect(await status()).toBe(429);
+    site.write('rate_limit: {interval: 1h, burst: 2}\n');
+    expect([await status(), await status(), await status()]).toEqual([200, 200, 429]);
+    site.write('rate_limit: {interval: 1h, burst: 1}\n');
+    expect([await status(), await status()]).toEqual([200, 429]);
   });
+
+  test.each(['# nothing\n', 'rate_limit:\n', 'rate_limit: {interval: 0}\n'])(
+    'S1 is not taken away by %j',
+    async (config) => {
+      const site = await open('rate_limit: {interval: 1h, burst: 1}\n');
+      expect((await site.get()).status).toBe(200);
+      site.write(config);
+      expect((await site.get()).status).toBe(500);
+      expect(String(site.lines.at(-1)?.fields?.['error'])).toContain('rate_limit is gone');
+    },
+  );
 });
 
 describe('a change of the file', () => {
@@ -343,6 +356,19 @@ describe('a change of the file', () => {
     }
   });
 
+  test('S1 that cuts off what was turned on since the start lets nobody in either', async () => {
+    const site = await open('# nothing\n');
+    expect((await site.get()).status).toBe(200);
+    const whole = `http_server_config:\n  http2: false\n${ALICE}`;
+    site.write(whole);
+    expect((await site.get()).status).toBe(401);
+    expect((await site.get('/', alice)).status).toBe(200);
+    for (let length = 0; length < whole.length; length += 1) {
+      writeFileSync(site.path, whole.slice(0, length));
+      expect([401, 500], `cut at ${length}`).toContain((await site.get()).status);
+    }
+  });
+
   test('tells what is wrong anew when something else is', async () => {
     const site = await open(ALICE);
     writeFileSync(site.path, 'x: 1\n');
@@ -364,5 +390,8 @@ describe('a change of the file', () => {
       'info: the web configuration was read again',
       'warn: TLS begins with the next start of the program',
     ]);
+    // It protects nothing yet.
+    site.write(ALICE);
+    expect((await site.get('/', alice)).status).toBe(200);
   });
 });
