@@ -165,6 +165,8 @@ function perUser(
   value: (user: VisibleUser) => number,
 ): SampleFamily {
   return samples(name, type, ['user', 'domain'], help, (view, emit) => {
+    // Accounts go on, but nobody is known to be connected when nothing is known.
+    if (type === 'gauge' && !view.aggregates) return;
     for (const each of view.users ?? []) emit(value(each), each.user, each.domain);
   });
 }

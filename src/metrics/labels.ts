@@ -3,14 +3,14 @@
  * an output, and where it is decided which connections are shown one by one.
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { Connection, ConnectionTable, InterfaceStatus, Snapshot, Totals } from '../model/snapshot.ts';
+import type { Connection, ConnectionTable, InterfaceStatus, Snapshot } from '../model/snapshot.ts';
 import type { Sliced } from '../model/slices.ts';
 import { atOnce, ROWS_PER_SLICE } from '../model/slices.ts';
 import { QUARANTINE_STATES, ROLES, TUNNELS } from '../model/words.ts';
 import type { Privacy } from './privacy.ts';
 import { showAddress, showName } from './privacy.ts';
 import { ShownConnections } from './shown-connections.ts';
-import type { Detail } from './shown-connections.ts';
+import type { Choice, Detail, Rows } from './shown-connections.ts';
 
 /** A connection's label values, fit for any output. */
 export interface VisibleConnection {
@@ -62,7 +62,7 @@ export interface ShownTable {
   readonly dormant: ArrayLike<number>;
   /** Unix seconds. */
   readonly startTimeSeconds: ArrayLike<number>;
-  /** What connections moved while they were not shown, in the order of the counters; undefined: all always were. */
+  /** What connections moved while they were not shown, in the order of the counters; undefined: who looks is no scraper. */
   readonly other: ArrayLike<number> | undefined;
   readonly hidden: number;
 }
@@ -128,6 +128,13 @@ interface Known {
   readonly user: number;
   visible: VisibleConnection | undefined;
 }
+
+interface Look {
+  readonly table: ConnectionTable;
+  readonly shown: ShownTable;
+  readonly aggregates: Aggregates;
+}
+
 /** What is shown of users beyond the limit of accounts. */
 const OTHER = 'other';
 const PERSONAL: ReadonlySet<string> = new Set(['client', 'unknown']);
@@ -145,7 +152,9 @@ export class ViewMaker {
   readonly #names = new Map<string, string>();
   readonly #shown: ShownConnections;
   #lastLookMs = -Infinity;
-  #last: { table: ConnectionTable; shown: ShownTable; aggregates: Aggregates } | undefined;
+  #last: Look | undefined;
+  /** Of one who is no scraper. */
+  #glance: Look | undefined;
 
   constructor({ privacy, detail, limit }: ViewOptions) {
     this.#privacy = privacy;
@@ -162,6 +171,7 @@ export class ViewMaker {
     this.#privacy = privacy;
     this.#shown.configure(detail, limit);
     this.#last = undefined;
+    this.#glance = undefined;
   }
 
   /** Which connections are shown may change with each new snapshot, so views are made in the order of snapshots. */
@@ -171,37 +181,32 @@ export class ViewMaker {
 
   /** `view` in slices; one at a time. */
   *viewing(snapshot: Snapshot, monotonicMs: number): Sliced<View> {
-    const { connections: table, interfaces, links, users, ...rest } = snapshot;
+    const { connections: table, totals } = snapshot;
     if (table && table !== this.#last?.table) {
-      const shown = yield* this.#showConnections(table, snapshot.totals, monotonicMs);
-      this.#last = { table, shown, aggregates: yield* this.#aggregate(table) };
+      const choice = yield* this.#shown.choosing(table, totals, monotonicMs);
+      this.#last = yield* this.#look(table, choice);
       this.#lastLookMs = monotonicMs;
     }
-    const last = table && this.#last;
-    return {
-      snapshot: rest,
-      aggregates: last?.aggregates,
-      shown: last?.shown,
-      interfaces: interfaces && this.#showInterfaces(interfaces, links),
-      users: users && this.#showUsers(users),
-    };
+    return this.#viewOf(snapshot, this.#last);
   }
 
   /**
-   * A view for who is no scraper: it does not choose anew what is shown, as the row `other` would lose its meaning
-   * for the scraper. What it shows of connections may be some seconds old.
+   * A view for who is no scraper: where not all may be shown it does not choose anew which are, as the row `other` would
+   * lose its meaning for the scraper. What it shows of connections may be some seconds old then.
    */
   *peeking(snapshot: Snapshot, monotonicMs: number): Sliced<View> {
-    const { connections, ...rest } = snapshot;
-    if (
-      !connections ||
-      !this.#last ||
-      !this.#shown.isChoosing ||
-      monotonicMs - this.#lastLookMs > PEEK_MAX_AGE_MS
-    ) {
-      return yield* this.viewing(snapshot, monotonicMs);
+    const { connections: table } = snapshot;
+    if (!table) return this.#viewOf(snapshot, undefined);
+    const known = [this.#last, this.#glance].find((look) => look?.table === table);
+    if (known) return this.#viewOf(snapshot, known);
+    const all = yield* this.#shown.glancing(table);
+    if (all) {
+      this.#glance = yield* this.#look(table, all);
+      return this.#viewOf(snapshot, this.#glance);
     }
-    return yield* this.viewing({ ...rest, connections: this.#last.table }, monotonicMs);
+    if (this.#last && monotonicMs - this.#lastLookMs <= PEEK_MAX_AGE_MS)
+      return this.#viewOf(snapshot, this.#last);
+    return yield* this.viewing(snapshot, monotonicMs);
   }
 
   peek(snapshot: Snapshot, monotonicMs: number): View {
@@ -218,8 +223,25 @@ export class ViewMaker {
     return cleanText(showAddress(text, this.#privacy));
   }
 
-  *#showConnections(table: ConnectionTable, totals: Totals, monotonicMs: number): Sliced<ShownTable> {
-    const { rows, counters, other } = yield* this.#shown.choosing(table, totals, monotonicMs);
+  #viewOf(snapshot: Snapshot, newest: Look | undefined): View {
+    const { connections, interfaces, links, users, ...rest } = snapshot;
+    const look = connections && newest;
+    return {
+      snapshot: rest,
+      aggregates: look?.aggregates,
+      shown: look?.shown,
+      interfaces: interfaces && this.#showInterfaces(interfaces, links),
+      users: users && this.#showUsers(users),
+    };
+  }
+
+  *#look(table: ConnectionTable, choice: Rows | Choice): Sliced<Look> {
+    const shown = yield* this.#showConnections(table, choice);
+    return { table, shown, aggregates: yield* this.#aggregate(table) };
+  }
+
+  *#showConnections(table: ConnectionTable, choice: Rows | Choice): Sliced<ShownTable> {
+    const { rows, counters } = choice;
     const all = rows.length === table.connections.length;
     const gather = (column: ArrayLike<number>): ArrayLike<number> =>
       all ? column : Float64Array.from(rows, (row) => column[row]!);
@@ -235,7 +257,7 @@ export class ViewMaker {
       compressionOut: gather(table.compressionOut),
       dormant: gather(table.dormant),
       startTimeSeconds: gather(table.startTimeSeconds),
-      other,
+      other: 'other' in choice ? choice.other : undefined,
       hidden: table.connections.length - rows.length,
     };
   }

@@ -19,26 +19,27 @@ const WINDOW_MS = 5 * 60_000;
 const HYSTERESIS = 1.25;
 /** A connection that is out of sight for so long at the most, as by a page border, comes back as what it was. */
 const REMEMBERED_MS = 5 * 60_000;
-/** From this share of the limit on, the row `other` is there, so that it exists before it is needed. */
-const NEAR_LIMIT = 0.9;
-
-export interface Choice {
-  /** Rows of the table that are shown, in the table's order. */
+/** Which connections are shown. */
+export interface Rows {
+  /** Of the table, in its order. */
   readonly rows: Uint32Array;
-  /** Counters of the shown rows, by the order of CONNECTION_COUNTERS. */
+  /** Counters of these rows, by the order of CONNECTION_COUNTERS. */
   readonly counters: readonly ArrayLike<number>[];
-  /** The row `other`, by the same order; undefined while everything has always been shown. */
-  readonly other: Float64Array | undefined;
+}
+
+export interface Choice extends Rows {
+  /** The row `other`, by the same order. */
+  readonly other: Float64Array;
 }
 
 const SHOWN = 1;
 const EVER_SHOWN = 2;
+/** It moved something while it was hidden. */
+const LAGS = 4;
 
 export class ShownConnections {
   #detail: Detail;
   #limit: number;
-  /** Not in force yet. */
-  #wanted: { readonly detail: Detail; readonly limit: number } | undefined;
   // What is known of each connection, also of one that is out of sight, by its place.
   readonly #ids: (string | undefined)[] = [];
   #flags = new Uint8Array(0);
@@ -50,29 +51,22 @@ export class ShownConnections {
   #values = new Float64Array(0);
   /** What it moved while hidden, after it had been shown: its series goes on where it broke off. */
   #unseen = new Float64Array(0);
-  #choosing = false;
   /** There was a look before. */
   #looked = false;
   #lastMs = 0;
   /** What shown connections moved, by counter: the rest of the totals is the row `other`. */
-  #shownSums = new Float64Array(N);
+  readonly #shownSums = new Float64Array(N);
+  #other = new Float64Array(N);
 
   constructor(detail: Detail, limit: number) {
     this.#detail = detail;
     this.#limit = detail === 'none' ? 0 : limit;
   }
 
-  /**
-   * For the looks to come; what is accounted for goes on. Where all have been shown, the next look shows them once more: the row
-   * `other` is to be there before anything moves in it.
-   */
+  /** For the looks to come; what is accounted for goes on. */
   configure(detail: Detail, limit: number): void {
-    this.#wanted = { detail, limit: detail === 'none' ? 0 : limit };
-  }
-
-  /** False as long as everything is shown. */
-  get isChoosing(): boolean {
-    return this.#choosing;
+    this.#detail = detail;
+    this.#limit = detail === 'none' ? 0 : limit;
   }
 
   choose(table: ConnectionTable, totals: Totals, monotonicMs: number): Choice {
@@ -82,67 +76,65 @@ export class ShownConnections {
   /** Chooses for a new table, in slices. Each call is one look of the outputs at the server. */
   *choosing(table: ConnectionTable, totals: Totals, monotonicMs: number): Sliced<Choice> {
     const count = table.connections.length;
-    const columns = CONNECTION_COUNTERS.map((counter) => table.counters[counter]);
-    const grand = grandTotals(totals);
-    const { detail, limit } = this.#wanted ?? { detail: this.#detail, limit: this.#limit };
-    if (!this.#choosing && (detail !== 'full' || count >= NEAR_LIMIT * limit)) {
-      if (!this.#looked) this.#useWanted();
-      this.#beginChoosing(table, columns, grand, monotonicMs);
-    } else {
-      this.#useWanted();
-    }
-    this.#looked = true;
-    if (!this.#choosing) {
-      const rows = new Uint32Array(count);
-      for (let row = 0; row < count; row += 1) rows[row] = row;
-      return { rows, counters: columns, other: undefined };
-    }
-    const lastLookMs = this.#lastMs;
+    const columns = columnsOf(table);
+    const lastLookMs = this.#looked ? this.#lastMs : monotonicMs;
     const fade = Math.exp(-(monotonicMs - lastLookMs) / WINDOW_MS);
     this.#lastMs = monotonicMs;
     const scores = new Float64Array(count);
     for (let row = 0; row < count; row += 1) {
       const place = this.#track(table.connections[row]!, monotonicMs, lastLookMs);
+      // What was moved before the first look is of no time that is known.
+      if (!this.#looked) this.#copyValues(place, columns, row);
       scores[row] = this.#rescore(place, columns, row, fade);
       if (row % ROWS_PER_SLICE === 0) yield;
     }
+    this.#looked = true;
     const { chosen, rows } = this.#choose(scores);
     yield;
-    const counters = columns.map(() => new Float64Array(rows.length));
-    for (let row = 0, i = 0; row < count; row += 1) {
-      const { place } = table.connections[row]!;
-      this.#book(place, chosen[row] === 1, columns, row);
-      if (chosen[row] === 1) {
-        for (let c = 0; c < N; c += 1) counters[c]![i] = columns[c]![row]! - this.#unseen[place * N + c]!;
-        i += 1;
-      }
+    let lags = false;
+    for (let row = 0; row < count; row += 1) {
+      lags = this.#book(table.connections[row]!.place, chosen[row] === 1, columns, row) || lags;
       if (row % ROWS_PER_SLICE === 0) yield;
     }
-    return { rows, counters, other: grand.map((sum, c) => sum - this.#shownSums[c]!) };
+    const counters = lags || rows.length < count ? yield* this.#shownCounters(table, columns, rows) : columns;
+    // Beyond 2^53 differences are not exact, and the row never falls.
+    this.#other = grandTotals(totals).map((sum, c) => Math.max(this.#other[c]!, sum - this.#shownSums[c]!));
+    return { rows, counters, other: this.#other };
   }
 
-  #useWanted(): void {
-    if (!this.#wanted) return;
-    this.#detail = this.#wanted.detail;
-    this.#limit = this.#wanted.limit;
-    this.#wanted = undefined;
+  /** The counters of all connections, if all may be shown, without a look: nothing is accounted for. */
+  *glancing(table: ConnectionTable): Sliced<Rows | undefined> {
+    const { connections } = table;
+    if (!this.#showsAllOf(connections.length)) return undefined;
+    const rows = allRows(connections.length);
+    const columns = columnsOf(table);
+    const lag = connections.some(({ id, place }) => this.#lags(id, place));
+    return { rows, counters: lag ? yield* this.#shownCounters(table, columns, rows) : columns };
   }
 
-  /** Everything has been shown until now; nothing, if this is the first look. */
-  #beginChoosing(
-    table: ConnectionTable,
+  #showsAllOf(connections: number): boolean {
+    return this.#detail === 'full' && connections <= this.#limit;
+  }
+
+  #lags(id: string, place: number): boolean {
+    return this.#ids[place] === id && (this.#flags[place]! & LAGS) !== 0;
+  }
+
+  *#shownCounters(
+    { connections }: ConnectionTable,
     columns: readonly ArrayLike<number>[],
-    grand: Float64Array,
-    nowMs: number,
-  ): void {
-    this.#choosing = true;
-    if (this.#looked) this.#shownSums = grand.slice();
-    this.#lastMs = nowMs;
-    table.connections.forEach((connection, row) => {
-      const place = this.#track(connection, nowMs, nowMs);
-      this.#flags[place] = this.#looked ? SHOWN | EVER_SHOWN : 0;
-      for (let c = 0; c < N; c += 1) this.#values[place * N + c] = columns[c]![row]!;
-    });
+    rows: Uint32Array,
+  ): Sliced<readonly Float64Array[]> {
+    const counters = columns.map(() => new Float64Array(rows.length));
+    for (let i = 0; i < rows.length; i += 1) {
+      const row = rows[i]!;
+      const { id, place } = connections[row]!;
+      const lags = this.#lags(id, place);
+      for (let c = 0; c < N; c += 1)
+        counters[c]![i] = columns[c]![row]! - (lags ? this.#unseen[place * N + c]! : 0);
+      if (i % ROWS_PER_SLICE === 0) yield;
+    }
+    return counters;
   }
 
   /** The connection's place, cleared if it was another's or if earlier looks had not found the connection for long. */
@@ -188,6 +180,7 @@ export class ShownConnections {
   #choose(scores: Float64Array): { chosen: Uint8Array; rows: Uint32Array } {
     const chosen = new Uint8Array(scores.length);
     if (this.#limit === 0) return { chosen, rows: new Uint32Array(0) };
+    if (this.#showsAllOf(scores.length)) return { chosen: chosen.fill(1), rows: allRows(scores.length) };
     const least = scores.length > this.#limit ? scores.slice().sort()[scores.length - this.#limit]! : 0;
     let above = 0;
     for (const score of scores) if (score > least) above += 1;
@@ -204,20 +197,42 @@ export class ShownConnections {
     return { chosen, rows: rows.subarray(0, count) };
   }
 
-  /** Books what the connection moved since the last look: to its own series only if it is there at both ends. */
-  #book(place: number, chosen: boolean, columns: readonly ArrayLike<number>[], row: number): void {
-    const flags = this.#flags[place]!;
+  #copyValues(place: number, columns: readonly ArrayLike<number>[], row: number): void {
+    for (let c = 0; c < N; c += 1) this.#values[place * N + c] = columns[c]![row]!;
+  }
+
+  /**
+   * Books what the connection moved since the last look: to its own series only if it is there at both ends. Whether its
+   * series lags behind its counters.
+   */
+  #book(place: number, chosen: boolean, columns: readonly ArrayLike<number>[], row: number): boolean {
+    let flags = this.#flags[place]!;
     const at = place * N;
     for (let c = 0; c < N; c += 1) {
       const value = columns[c]![row]!;
       const moved = value - this.#values[at + c]!;
+      if (moved === 0) continue;
       this.#values[at + c] = value;
       if (flags & SHOWN && chosen) this.#shownSums[c]! += moved;
-      else if (flags & EVER_SHOWN) this.#unseen[at + c]! += moved;
+      else if (flags & EVER_SHOWN) {
+        this.#unseen[at + c]! += moved;
+        flags |= LAGS;
+      }
     }
-    this.#flags[place] = chosen ? SHOWN | EVER_SHOWN : flags & EVER_SHOWN;
+    flags &= ~SHOWN;
+    this.#flags[place] = chosen ? flags | SHOWN | EVER_SHOWN : flags;
+    return (flags & LAGS) !== 0;
   }
 }
+
+function allRows(count: number): Uint32Array {
+  const rows = new Uint32Array(count);
+  for (let row = 0; row < count; row += 1) rows[row] = row;
+  return rows;
+}
+
+const columnsOf = (table: ConnectionTable): readonly ArrayLike<number>[] =>
+  CONNECTION_COUNTERS.map((counter) => table.counters[counter]);
 
 function grandTotals(totals: Totals): Float64Array {
   const grand = new Float64Array(N);

@@ -78,6 +78,13 @@ export class OtlpReceiver {
     return `http://127.0.0.1:${this.#port}`;
   }
 
+  /** How many are open. */
+  get connections(): Promise<number> {
+    return new Promise((resolve, reject) =>
+      this.#server!.getConnections((error, count) => (error ? reject(error) : resolve(count))),
+    );
+  }
+
   /** From now on, for one signal or for all. */
   answer(answering: Answering, signals: readonly Signal[] = SIGNALS): void {
     for (const signal of signals) this.#answering[signal] = answering;
@@ -96,7 +103,10 @@ export class OtlpReceiver {
 
   /** On the same port. */
   async comeBack(): Promise<void> {
-    const server = createServer((request, response) => void this.#serve(request, response));
+    const server = createServer(
+      { keepAliveTimeout: 60_000 },
+      (request, response) => void this.#serve(request, response),
+    );
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       server.listen(this.#port, '127.0.0.1', resolve);

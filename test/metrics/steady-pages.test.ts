@@ -291,7 +291,7 @@ describe('after a page that was not completed', () => {
     vi.restoreAllMocks();
   });
 
-  test('as no memory was left, the next one is right, wherever that was', { timeout: 60_000 }, () => {
+  test('as no memory was left, the next one is right, wherever that was', { timeout: 120_000 }, () => {
     const site = setUp();
     const { server, pages } = site;
     pages[0].check(server.next('new'));
@@ -320,7 +320,7 @@ describe('after a page that was not completed', () => {
     expect(failures).toBeGreaterThan(5);
   });
 
-  test('as nobody went on with it, the next one is right, wherever that was', { timeout: 60_000 }, () => {
+  test('as nobody went on with it, the next one is right, wherever that was', { timeout: 120_000 }, () => {
     const site = setUp();
     const { server, pages } = site;
     pages[0].check(server.next('new'));

@@ -11,7 +11,7 @@ import type { UserAccount } from '../../src/model/snapshot.ts';
 import { connectionsFrame } from '../collector/frames.ts';
 import { Page } from './page.ts';
 import { SimulatedExporter } from './simulated-exporter.ts';
-import { snapshotOf } from './snapshots.ts';
+import { snapshotOf, tableOf } from './snapshots.ts';
 
 const KEY = Buffer.alloc(32, 1);
 const PLAIN: Privacy = { users: 'plain', addresses: 'plain' };
@@ -29,7 +29,11 @@ const account = (user: string, domain: string, bytes: number, other = false): Us
 function pageOf(accounts: readonly UserAccount[] | undefined, privacy: Privacy): Page {
   const views = new ViewMaker({ privacy, detail: 'full', limit: 10 });
   const encoder = new PageEncoder(CATALOGUE, { format: 'text' });
-  return new Page(Buffer.concat(encoder.encode(views.view(snapshotOf({ users: accounts }), 0))).toString());
+  return new Page(
+    Buffer.concat(
+      encoder.encode(views.view(snapshotOf({ users: accounts, connections: tableOf([]) }), 0)),
+    ).toString(),
+  );
 }
 
 const received = (accounts: readonly UserAccount[], privacy: Privacy): Readonly<Record<string, number>> =>

@@ -71,15 +71,24 @@ interface Answer {
 class WatchedExporter<Items> extends OTLPExporterBase<Items> {
   readonly #watch: ExportWatch;
   readonly #isLast: (items: Items) => boolean;
+  readonly #hangUp: () => Promise<void>;
 
+  /** `hangUp`: ends the connections that the delegate keeps open. */
   constructor(
     delegate: ConstructorParameters<typeof OTLPExporterBase<Items>>[0],
     watch: ExportWatch,
     isLast: (items: Items) => boolean,
+    hangUp = (): Promise<void> => Promise.resolve(),
   ) {
     super(delegate);
     this.#watch = watch;
     this.#isLast = isLast;
+    this.#hangUp = hangUp;
+  }
+
+  override async shutdown(): Promise<void> {
+    await super.shutdown();
+    await this.#hangUp();
   }
 
   override export(items: Items, done: (result: ExportResult) => void): void {
@@ -186,10 +195,14 @@ function exporterOf<Items, Response extends Answer>(
   const contentType = protocol === 'http/json' ? 'application/json' : 'application/x-protobuf';
   // eslint-disable-next-line @typescript-eslint/no-deprecated -- as above
   const options = convertLegacyHttpOptions(config, variable, path, { 'Content-Type': contentType });
+  // The SDK keeps an agent for each exporter, and never ends it.
+  let agent: ReturnType<typeof options.agentFactory> | undefined;
+  const agentFactory: typeof options.agentFactory = (scheme) => (agent = options.agentFactory(scheme));
   return new WatchedExporter(
-    createOtlpHttpExportDelegate(options, watched, component, helper, undefined),
+    createOtlpHttpExportDelegate({ ...options, agentFactory }, watched, component, helper, undefined),
     watch,
     isLast,
+    async () => (await Promise.resolve(agent).catch(() => undefined))?.destroy(),
   );
 }
 

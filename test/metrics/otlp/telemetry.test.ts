@@ -61,6 +61,7 @@ test('two servers are two resources, and their equal series do not merge', async
         'deployment.environment.name': 'lab',
       });
       for (const point of points) {
+        if (point.attributes['connection'] === 'other') continue;
         expect(point.attributes).toEqual({ connection: idOf(1) });
         const instance = resource['service.instance.id'];
         const of = values.get(instance) ?? new Set();
@@ -81,3 +82,25 @@ test('two servers are two resources, and their equal series do not merge', async
   expect(new Set(counts)).toEqual(new Set(['metrics success']));
   expect(receiver.complaints).toEqual([]);
 });
+
+test.each(['http/protobuf', 'http/json'] as const)(
+  'a server that is taken out keeps no connection to the receiver (%s)',
+  async (protocol) => {
+    telemetry = startTelemetry({
+      plan: { metrics: protocol },
+      version: '1',
+      hostName: 'here',
+      producer: producerOf(1),
+      logger: { debug: vi.fn(), info: vi.fn(), warn: vi.fn(), error: vi.fn() },
+      level: 'info',
+      clock: systemClock,
+      count: () => undefined,
+    });
+    const stops = [telemetry.addServer('vpn2', producerOf(2)), telemetry.addServer('vpn3', producerOf(3))];
+    await until('all have sent', async () => (await receiver.connections) === 3);
+    await Promise.all(stops.map((stop) => stop()));
+    await until('their connections are gone', async () => (await receiver.connections) === 1, 2000);
+    await telemetry.shutdown();
+    await until('all are gone', async () => (await receiver.connections) === 0, 2000);
+  },
+);
