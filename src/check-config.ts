@@ -1,14 +1,19 @@
 /** The command `check-config`: whether the exporter would start with a configuration file. It changes and opens nothing. */
+import { hostname } from 'node:os';
 import { formatListenAddress } from './config/listen-address.ts';
 import type { Options } from './config/options.ts';
-import { refuseExposedAdmin } from './config/schema.ts';
+import { otlpPlan } from './config/otlp.ts';
+import { refuseExposedAdmin, refuseTwins } from './config/schema.ts';
 import { ConfigFileError, UsageError } from './model/errors.ts';
 import { readWebConfig } from './server/web-config.ts';
 
 /** `load` reads the file together with the flags. Rejects with the error that serving would end with. */
 export async function checkConfig(file: string, load: (file: string) => Options): Promise<void> {
   const options = await asFinding(ConfigFileError, () => load(file));
+  // Of its environment, which no file can mend.
+  const plan = otlpPlan(process.env, options.otlp);
   const tls = await asFinding(UsageError, async () => {
+    refuseTwins(options, plan, hostname());
     const { configFile } = options.web;
     const web = configFile === null ? null : await readWebConfig(configFile);
     const secure = web !== null && web.tls !== null;

@@ -3,14 +3,15 @@
  * wrong. It changes nothing, and ends whatever the server does.
  */
 import { existsSync } from 'node:fs';
-import { release } from 'node:os';
+import { hostname, release } from 'node:os';
 import { extname, win32 } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Given } from './config/flags.ts';
 import { formatListenAddress } from './config/listen-address.ts';
 import { loadOptions } from './config/load.ts';
 import type { Options, Origin, Surroundings } from './config/options.ts';
-import { refuseExposedAdmin } from './config/schema.ts';
+import { otlpPlan } from './config/otlp.ts';
+import { refuseExposedAdmin, refuseTwins } from './config/schema.ts';
 import { packageVersion } from './config/version.ts';
 import type { Check, Finding } from './model/check.ts';
 import { ConfigFileError, UsageError } from './model/errors.ts';
@@ -22,6 +23,7 @@ import { inspectServer, openedName, uninspected } from './native/inspect-server.
 import { serviceState } from './native/windows-service.ts';
 import { systemClock } from './runtime/clock.ts';
 import { describeError } from './runtime/describe-error.ts';
+import { inspectLog } from './runtime/inspect-log.ts';
 import { inspectStorage } from './runtime/inspect-storage.ts';
 import { folderOfServer } from './runtime/storage.ts';
 import { watchClock } from './runtime/watch-clock.ts';
@@ -44,8 +46,6 @@ type Line = Check & { readonly server?: string };
 
 /** Rejects with a UsageError if the command line cannot be used; else ends the process: 0 if nothing failed. */
 export async function doctor(given: Given, on: Surroundings): Promise<void> {
-  // As in `doctor | head -1`: nobody reads what else would be found.
-  process.stdout.on('error', () => process.exit(1));
   const clock = systemClock;
   const readClock = watchClock(clock, on.platform);
   const configured = loadConfig(given, on);
@@ -74,6 +74,8 @@ export async function doctor(given: Given, on: Surroundings): Promise<void> {
     });
     add(webCheck);
     add(...storage.filter(({ server }) => server === undefined));
+    add(await look('log', () => inspectLog(options.log.file)));
+    add(await look('telemetry', () => telemetryFinding(options)));
     for (const address of options.web.listenAddresses) {
       const probe = (signal: AbortSignal): Promise<Finding> =>
         probeAddress(address, formatListenAddress(address), {
@@ -154,6 +156,22 @@ function exposedAdmin(options: Options, web: WebFinding): Finding | null {
   }
 }
 
+/** As the start judges the variables of OpenTelemetry. */
+function telemetryFinding(options: Options): Finding {
+  if (!options.otlp.enabled) return { status: 'skipped', summary: 'switched off by otlp.enabled' };
+  try {
+    const plan = otlpPlan(process.env, options.otlp);
+    refuseTwins(options, plan, hostname());
+    const signals = Object.entries(plan).map(([signal, protocol]) => `${signal} over ${protocol}`);
+    if (signals.length === 0) return { status: 'skipped', summary: 'nothing goes out over OTLP' };
+    return { status: 'ok', summary: signals.join(', ') };
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    const fix = error.hint === '' ? 'correct that variable, or take it away' : error.hint;
+    return { status: 'fail', summary: error.message, fix };
+  }
+}
+
 function nodeFinding(platform: NodeJS.Platform): Finding {
   const { version, arch } = process;
   const summary = `Node.js ${version} on ${platform} ${arch} (${release()})`;
@@ -219,13 +237,16 @@ type ServerChecks = readonly [name: string | null, checks: readonly Check[]];
 /** The server of the flags first, then those of the file. */
 async function inspectServers(options: Options): Promise<readonly ServerChecks[]> {
   const machine = await machineOf(process.platform);
-  const origins = [{ name: null, rras: options.rras }, ...options.servers];
+  const origins = [
+    { name: null, rras: options.rras, replay: '--rras.replay' },
+    ...options.servers.map((server, index) => ({ ...server, replay: `servers[${index}].replay` })),
+  ];
   return someAtOnce(
     origins,
     Math.min(SERVERS_AT_ONCE, options.native.maxProcesses),
-    async ({ name, rras }): Promise<ServerChecks> => [
-      name,
-      await inspectOrigin(name, rras, options.collector, machine),
+    async (origin): Promise<ServerChecks> => [
+      origin.name,
+      await inspectOrigin(origin, options.collector, machine),
     ],
   );
 }
@@ -245,10 +266,16 @@ export async function someAtOnce<Asked, Answer>(
   return answers;
 }
 
+interface NamedOrigin {
+  readonly name: string | null;
+  readonly rras: Origin;
+  /** What names the file of its recording. */
+  readonly replay: string;
+}
+
 /** All checks of one server; never rejects. */
 async function inspectOrigin(
-  name: string | null,
-  rras: Origin,
+  { name, rras, replay }: NamedOrigin,
   { timeoutMs, sources }: Options['collector'],
   machine: Machine | null,
 ): Promise<Check[]> {
@@ -258,7 +285,7 @@ async function inspectOrigin(
   } catch (error) {
     const backend = rras.replay !== null ? 'replay' : 'dll';
     const hint = error instanceof UsageError ? error.hint : '';
-    const fix = hint === '' ? 'name another file by --rras.replay, or record it anew' : hint;
+    const fix = hint === '' ? `name another file by ${replay}, or record it anew` : hint;
     return uninspected(openedName({ backend }), { status: 'fail', summary: describeError(error), fix });
   }
   try {

@@ -6,7 +6,6 @@ import type { Privacy } from './metrics/privacy.ts';
 import { SelfMetrics } from './metrics/self.ts';
 import type { PauseState } from './model/admin.ts';
 import type { Clock } from './model/clock.ts';
-import { UsageError } from './model/errors.ts';
 import type { LogFields, Logger } from './model/logger.ts';
 import { MonitoredServer, openServer } from './monitored-server.ts';
 import { hostConfig } from './native/host-config.ts';
@@ -21,8 +20,6 @@ export interface FleetParts {
   readonly telemetry: Telemetry | undefined;
   /** Who stopped all actions meant those of servers to come, too. */
   readonly pausedAs: () => PauseState | undefined;
-  /** What OTLP calls the local server. */
-  readonly localInstance: string;
   /** Metrics go out over OTLP. */
   readonly exportsMetrics: boolean;
 }
@@ -64,7 +61,6 @@ export class Fleet {
    * nothing opened, if one of them cannot be.
    */
   async prepare(options: Options, privacy: Privacy): Promise<() => Promise<void>> {
-    this.#refuseTwins(options.servers);
     const members = new Map<string, Member>();
     const opened: Member[] = [];
     try {
@@ -118,17 +114,6 @@ export class Fleet {
     } catch (error) {
       this.#parts.logger.error('nothing can be done to a server', { server: origin.name, error });
     }
-  }
-
-  /** By its name OTLP tells a server from others. */
-  #refuseTwins(servers: readonly ServerConfig[]): void {
-    const { localInstance, exportsMetrics } = this.#parts;
-    const twin = servers.find(({ name }) => name.toLowerCase() === localInstance.toLowerCase());
-    if (!exportsMetrics || !twin) return;
-    throw new UsageError(
-      `the server ${twin.name} has the name of this machine, which is what OTLP calls the local server`,
-      'give it another name in the section servers',
-    );
   }
 
   /** Ends all that acts: what is under way is looked at no further. */

@@ -49,6 +49,9 @@ async function main(argv: readonly string[]): Promise<void> {
   refuseOldNode(process.version);
   const { readCommandLine } = await import('./config/commands.ts');
   const { command, words, given } = readCommandLine(argv);
+  const isServing = command === null && given.get('help') !== true && given.get('version') !== true;
+  // Serving prints nothing there: its log tells.
+  if (!isServing) process.stdout.on('error', endUnprinted);
   if (given.get('help') === true) {
     const { helpText } = await import('./config/help.ts');
     process.stdout.write(helpText(surroundings));
@@ -73,6 +76,19 @@ async function main(argv: readonly string[]): Promise<void> {
   if (process.platform !== 'win32') process.on('SIGHUP', () => undefined);
   const { serve } = await import('./serve.ts');
   await serve(load(), load);
+}
+
+/** Quietly where nobody reads on, as in `--help | head -1`. */
+function endUnprinted(error: NodeJS.ErrnoException): void {
+  try {
+    if (error.code !== 'EPIPE')
+      writeSync(
+        process.stderr.fd,
+        `rras-exporter: error: standard output cannot be written: ${error.message}\n`,
+      );
+  } finally {
+    process.exit(1);
+  }
 }
 
 async function fail(error: unknown): Promise<never> {

@@ -9,6 +9,12 @@ import { Host } from './native/host.ts';
 import { clockOf, openApi } from './native/open-api.ts';
 import { systemClock } from './runtime/clock.ts';
 
+/**
+ * What is sent to all processes of the exporter at once, as by Ctrl+C or a service manager, is for the parent: it ends
+ * this one when the scrape that is under way has been answered.
+ */
+for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGBREAK']) process.on(name, () => undefined);
+
 /** SIGKILL ends the process even when a thread of it is stuck in the DLL; process.exit would wait for that call. */
 const die = (): void => void process.kill(process.pid, 'SIGKILL');
 

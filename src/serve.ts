@@ -5,7 +5,7 @@ import { isLoopback } from './config/listen-address.ts';
 import type { Options } from './config/options.ts';
 import type { OtlpPlan } from './config/otlp.ts';
 import { otlpPlan } from './config/otlp.ts';
-import { missingProtection, refuseExposedAdmin, restartNeeded } from './config/schema.ts';
+import { missingProtection, refuseExposedAdmin, refuseTwins, restartNeeded } from './config/schema.ts';
 import { packageVersion } from './config/version.ts';
 import { Fleet } from './fleet.ts';
 import { adminRoutes, GuardedActions } from './guarded-actions.ts';
@@ -20,6 +20,7 @@ import { hostConfig } from './native/host-config.ts';
 import type { HostConfig } from './native/host-messages.ts';
 import { HostPlaces } from './native/host-places.ts';
 import { systemClock } from './runtime/clock.ts';
+import type { ProgramLog } from './runtime/logger.ts';
 import { createLogger } from './runtime/logger.ts';
 import { Reloading } from './runtime/reloading.ts';
 import { installShutdown } from './runtime/shutdown.ts';
@@ -28,6 +29,7 @@ import { createApp } from './server/app.ts';
 import type { Listener } from './server/listen.ts';
 import { listen } from './server/listen.ts';
 import { openApiDocument } from './server/openapi.ts';
+import { ownNames } from './server/own-host.ts';
 import { openWebSecurity } from './server/web-security.ts';
 
 /** What is left to send must not keep the exporter from ending. */
@@ -39,13 +41,35 @@ const TELEMETRY_END_MS = 1_000;
  */
 export async function serve(options: Options, load: () => Options): Promise<void> {
   const clock = systemClock;
+  const log = createLogger(options.log, clock);
+  let run: () => Promise<void>;
+  try {
+    run = await start(options, load, clock, log);
+  } catch (error) {
+    // A service has no standard error that anybody sees; without a file, the caller's line is beside the log.
+    if (options.log.file !== null) {
+      const hint = error instanceof UsageError && error.hint !== '' ? error.hint : undefined;
+      log.error('cannot start', { error, hint });
+    }
+    throw error;
+  }
+  await run();
+}
+
+/** Resolves when all is open, with what goes on until the exporter ends. */
+async function start(
+  options: Options,
+  load: () => Options,
+  clock: Clock,
+  log: ProgramLog,
+): Promise<() => Promise<void>> {
   const config = await hostConfig(options.rras, process.platform, {
     wallSeconds: clock.wallSeconds(),
     name: null,
   });
   const version = packageVersion();
-  const log = createLogger(options.log, clock);
   const plan = otlpPlan(process.env, options.otlp);
+  refuseTwins(options, plan, hostname());
   const self = new SelfMetrics({
     version,
     simulated: config.backend === 'simulator',
@@ -106,7 +130,6 @@ export async function serve(options: Options, load: () => Options): Promise<void
     places,
     telemetry,
     pausedAs: () => admin?.service?.paused,
-    localInstance: hostname(),
     exportsMetrics,
   });
   /** The options in force. */
@@ -120,6 +143,7 @@ export async function serve(options: Options, load: () => Options): Promise<void
       const next = await settled(load, clock);
       refuseChange(now, next);
       refuseExposedAdmin(next, tls);
+      refuseTwins(next, plan, hostname());
       const shown = privacyOf(next);
       const commit = await fleet.prepare(next, shown);
       return async () => {
@@ -152,6 +176,7 @@ export async function serve(options: Options, load: () => Options): Promise<void
     get externalUrl() {
       return now.web.externalUrl;
     },
+    ownNames: ownNames(hostname(), options.web.listenAddresses),
     clock,
     logger,
     pages: local.pages,
@@ -208,7 +233,7 @@ export async function serve(options: Options, load: () => Options): Promise<void
   started.resolve(undefined);
   tellOrigin(config, logger);
   // The first snapshot makes the exporter ready; what goes wrong in it shows in the metrics and the log.
-  await local.poller.run(shutdown.signal);
+  return () => local.poller.run(shutdown.signal);
 }
 
 /** Nobody is to take made-up or old data for that of a server. */

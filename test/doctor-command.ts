@@ -11,8 +11,18 @@ export interface Ran {
 }
 
 export function runDoctor(cwd: string, ...flags: readonly string[]): Promise<Ran> {
+  return runDoctorIn({}, cwd, ...flags);
+}
+
+/** `environment` adds to that of the tests. */
+export function runDoctorIn(
+  environment: Readonly<Record<string, string>>,
+  cwd: string,
+  ...flags: readonly string[]
+): Promise<Ran> {
   return new Promise((resolve) => {
-    execFile(process.execPath, [MAIN, 'doctor', ...flags], { cwd }, (error, stdout, stderr) => {
+    const env = { ...process.env, ...environment };
+    execFile(process.execPath, [MAIN, 'doctor', ...flags], { cwd, env }, (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
     });
   });

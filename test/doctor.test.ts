@@ -1,14 +1,23 @@
 /** `doctor` as its users run it, on Linux: each fault that it looks for, line by line. */
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import type { Server } from 'node:http';
 import { createServer } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { blotted, MAIN, runDoctor } from './doctor-command.ts';
+import { blotted, MAIN, runDoctor, runDoctorIn } from './doctor-command.ts';
 import { recordSimulator } from './native/recordings.ts';
 import { makeCertificate } from './server/certificates.ts';
 
@@ -19,8 +28,15 @@ const FREE = '--web.listen-address=127.0.0.1:0';
 const SIMULATED = ['--rras.simulate=small', FREE];
 
 /** Lines of one run, with this test's folder as DIR. */
-async function doctor(...flags: readonly string[]): Promise<{ code: number; lines: string[] }> {
-  const { code, stdout, stderr } = await runDoctor(folder, ...flags);
+function doctor(...flags: readonly string[]): Promise<{ code: number; lines: string[] }> {
+  return doctorIn({}, ...flags);
+}
+
+async function doctorIn(
+  environment: Readonly<Record<string, string>>,
+  ...flags: readonly string[]
+): Promise<{ code: number; lines: string[] }> {
+  const { code, stdout, stderr } = await runDoctorIn(environment, folder, ...flags);
   expect(stderr).toBe('');
   return { code, lines: blotted(stdout, { [folder]: 'DIR' }) };
 }
@@ -36,6 +52,8 @@ const HEAD = [
   'skipped  configuration       no file: flags and defaults',
   'skipped  web configuration   no file: plain HTTP without authentication',
   'ok       storage             ./data is not there yet; it can be made in DIR',
+  'skipped  log                 no file: standard error',
+  'skipped  telemetry           nothing goes out over OTLP',
   'ok       listen address      127.0.0.1:0: a free port is chosen',
   'ok       clock               NOW',
 ];
@@ -54,7 +72,7 @@ test('a simulated server is healthy, and nothing is left behind', async () => {
     'ok       API level           4: start times and 64-bit counters of bytes (MprAdminConnectionEnum)',
     'ok       anomalies           none in 3 pages',
     '',
-    '0 failed, 0 warnings, 12 ok, 3 skipped',
+    '0 failed, 0 warnings, 12 ok, 5 skipped',
   ]);
   expect(code).toBe(0);
   expect(readdirSync(folder)).toEqual([]);
@@ -68,7 +86,7 @@ test('a platform without mprapi.dll fails, and says what to do instead', async (
     '         fix: use --rras.simulate for a simulated server, or --rras.replay=FILE for a recording',
     'skipped  service             not looked at: there is no server to read',
   ]);
-  expect(lines.at(-1)).toBe('1 failed, 0 warnings, 4 ok, 10 skipped');
+  expect(lines.at(-1)).toBe('1 failed, 0 warnings, 4 ok, 12 skipped');
   expect(code).toBe(1);
 });
 
@@ -179,8 +197,8 @@ describe('a configuration file', () => {
       expect.stringMatching(/^ok {7}service {13}RemoteAccess is running, up /),
     ]);
     expect(lines[paris! + 1]).toMatch(/^fail {5}recording {11}.*DIR\/missing\.rec/);
-    expect(lines[paris! + 2]).toBe('         fix: name another file by --rras.replay, or record it anew');
-    expect(lines.at(-1)).toBe('1 failed, 0 warnings, 21 ok, 11 skipped');
+    expect(lines[paris! + 2]).toBe('         fix: name another file by servers[1].replay, or record it anew');
+    expect(lines.at(-1)).toBe('1 failed, 0 warnings, 21 ok, 13 skipped');
     expect(code).toBe(1);
   });
 });
@@ -320,6 +338,116 @@ describe('the storage folder', () => {
   });
 });
 
+describe('the log file', () => {
+  const logOf = async (output: string) => {
+    const { code, lines } = await doctor(...SIMULATED, `--log.output=file:${place(output)}`);
+    return [code, ...lineOf(lines, 'log')];
+  };
+
+  test('that is not there and can be made is well, and is not made', async () => {
+    mkdirSync(place('logs'));
+    expect(await logOf('logs/new.log')).toEqual([
+      0,
+      'ok       log                 DIR/logs/new.log is not there yet; it can be made',
+    ]);
+    expect(readdirSync(place('logs'))).toEqual([]);
+  });
+
+  test('that is there is well, and left as it was', async () => {
+    writeFileSync(place('old.log'), 'a line\n');
+    expect(await logOf('old.log')).toEqual([
+      0,
+      'ok       log                 DIR/old.log can be appended to',
+    ]);
+    expect(readFileSync(place('old.log'), 'utf8')).toBe('a line\n');
+  });
+
+  test('whose folder is not there fails, as the start does', async () => {
+    expect(await logOf('nowhere/a.log')).toEqual([
+      1,
+      'fail     log                 DIR/nowhere/a.log cannot be written (ENOENT)',
+      '         fix: make the folder DIR/nowhere, or choose another file by --log.output',
+    ]);
+    expect(existsSync(place('nowhere'))).toBe(false);
+  });
+
+  test('that is a folder fails', async () => {
+    mkdirSync(place('folder.log'));
+    expect(await logOf('folder.log')).toEqual([
+      1,
+      'fail     log                 DIR/folder.log is a folder',
+      '         fix: name a file in it by --log.output',
+    ]);
+  });
+
+  test.skipIf(process.getuid?.() === 0)('that this account may not write to fails', async () => {
+    writeFileSync(place('closed.log'), '', { mode: 0o400 });
+    expect(await logOf('closed.log')).toEqual([
+      1,
+      'fail     log                 DIR/closed.log cannot be written (EACCES)',
+      '         fix: let the account of the exporter write to it, or choose another file by --log.output',
+    ]);
+  });
+});
+
+describe('what goes out over OTLP', () => {
+  const HERE = 'http://127.0.0.1:9';
+  const found = async (environment: Readonly<Record<string, string>>, ...flags: readonly string[]) => {
+    const { code, lines } = await doctorIn(environment, ...SIMULATED, ...flags);
+    return [code, ...lineOf(lines, 'telemetry')];
+  };
+
+  test('is told', async () => {
+    expect(await found({ OTEL_EXPORTER_OTLP_ENDPOINT: HERE, OTEL_TRACES_EXPORTER: 'none' })).toEqual([
+      0,
+      'ok       telemetry           metrics over http/protobuf, logs over http/protobuf',
+    ]);
+  });
+
+  test('is not looked at where the file switches it off', async () => {
+    writeFileSync(place('off.yml'), 'otlp: { enabled: false }\n');
+    const flag = `--config.file=${place('off.yml')}`;
+    expect(await found({ OTEL_EXPORTER_OTLP_ENDPOINT: 'foo' }, flag)).toEqual([
+      0,
+      'skipped  telemetry           switched off by otlp.enabled',
+    ]);
+  });
+
+  test.each([
+    [
+      { OTEL_METRICS_EXPORTER: 'prometheus' },
+      'OTEL_METRICS_EXPORTER="prometheus": expected otlp or none',
+      'the exporter sends OTLP only; its metrics for Prometheus are at /metrics',
+    ],
+    [
+      { OTEL_EXPORTER_OTLP_ENDPOINT: 'foo' },
+      'OTEL_EXPORTER_OTLP_ENDPOINT: expected a URL such as http://127.0.0.1:4318',
+      'correct that variable, or take it away',
+    ],
+    [
+      { OTEL_EXPORTER_OTLP_ENDPOINT: HERE, OTEL_METRIC_EXPORT_INTERVAL: 'abc' },
+      'OTEL_METRIC_EXPORT_INTERVAL="abc": expected a number of milliseconds',
+      'correct that variable, or take it away',
+    ],
+  ])('fails where the start does: %j', async (environment, summary, fix) => {
+    expect(await found(environment)).toEqual([
+      1,
+      `fail     telemetry           ${summary}`,
+      `         fix: ${fix}`,
+    ]);
+  });
+
+  test('fails for a server with the name of this machine', async () => {
+    writeFileSync(place('twin.yml'), `servers: [{ name: '${hostname()}', simulate: small }]\n`);
+    const flag = `--config.file=${place('twin.yml')}`;
+    expect(await found({ OTEL_EXPORTER_OTLP_ENDPOINT: HERE }, flag)).toEqual([
+      1,
+      `fail     telemetry           the server ${hostname()} has the name of this machine, which is what OTLP calls the local server`,
+      '         fix: give it another name in the section servers',
+    ]);
+  });
+});
+
 describe('a listen address', () => {
   let server: Server;
   let port: number;
@@ -448,7 +576,7 @@ describe('a recording', () => {
       'ok       API level           4: start times and 64-bit counters of bytes (MprAdminConnectionEnum)',
       'ok       anomalies           none in 3 pages',
       '',
-      '0 failed, 0 warnings, 12 ok, 3 skipped',
+      '0 failed, 0 warnings, 12 ok, 5 skipped',
     ]);
     expect(code).toBe(0);
   });

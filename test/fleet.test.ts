@@ -29,7 +29,7 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end();
 });
 
-function open({ admin = true, exportsMetrics = false } = {}) {
+function open({ admin = true } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'rras-exporter-fleet-test-'));
   ends.push(() => rmSync(folder, { recursive: true, force: true }));
   const { given } = readCommandLine(['--native.isolation=none', `--storage.path=${folder}`]);
@@ -49,8 +49,7 @@ function open({ admin = true, exportsMetrics = false } = {}) {
     places: new HostPlaces(4),
     telemetry: undefined,
     pausedAs: () => state.paused,
-    localInstance: 'GATEWAY',
-    exportsMetrics,
+    exportsMetrics: false,
   });
   ends.push(async () => {
     await fleet.closeActions();
@@ -112,15 +111,6 @@ describe('the fleet', () => {
     await apply(simulated('b', 'office'));
     await apply(simulated('a'), simulated('b', 'office'));
     expect((await paused('a')).paused).toBe(true);
-  });
-
-  it('R1 takes no server that OTLP could not tell from the local one', async () => {
-    const { fleet, prepare } = open({ exportsMetrics: true });
-    await expect(prepare(simulated('a'), simulated('gateway'))).rejects.toThrow(
-      /^the server gateway has the name/,
-    );
-    expect(fleet.begun).toBe(false);
-    await open().apply(simulated('gateway'));
   });
 
   it('R1 is as it was if one of the servers cannot be opened', async () => {

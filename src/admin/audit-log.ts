@@ -331,6 +331,7 @@ export class AuditLog {
       this.#waiting = [];
       try {
         const receipts = await this.#write(entries);
+        if (this.#failure !== null) this.#logger.info('the audit log can be written again');
         this.#failure = null;
         for (const [index, receipt] of receipts.entries()) {
           this.#waitingBytes -= entries[index]!.bytes;
@@ -339,13 +340,17 @@ export class AuditLog {
         this.#waiting = [...entries.slice(receipts.length), ...this.#waiting];
       } catch (cause) {
         const path = join(this.#folder, auditFileName(this.#newest.number));
-        this.#failure = new AuditWriteError(
+        const failure = new AuditWriteError(
           `the audit log ${path} cannot be written; no action runs until it can`,
           { cause },
         );
+        // Once, not for each try; without an entry this is the opening, and `failure` is for its caller to tell.
+        if (this.#failure === null && entries.length > 0)
+          this.#logger.error('no action will run until this is mended', { error: failure });
+        this.#failure = failure;
         for (const { bytes, failed } of entries) {
           this.#waitingBytes -= bytes;
-          failed(this.#failure);
+          failed(failure);
         }
       }
       if (this.#hasSurplus && this.#failure === null) await this.#deleteOldest();

@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { RIGHTS, type ActionName, type AdminConfig } from '../model/admin.ts';
 import { formatDuration } from './duration.ts';
 import { parseMatcher } from './matcher.ts';
+import { hintForPath, PATH_TEXT } from './path-text.ts';
 import {
   about,
   bool,
@@ -227,14 +228,7 @@ const grafana = section(
   {
     secretFile: about(
       'Readable by the account of the exporter only.',
-      setting(
-        'the path of a file with the secret',
-        z
-          .string()
-          .min(1)
-          .max(4096)
-          .regex(/^[^\0]+$/),
-      ),
+      setting('the path of a file with the secret', PATH_TEXT, { hint: hintForPath }),
     ),
     signatureHeader: header('X-Grafana-Alerting-Signature'),
     timestampHeader: header('X-Grafana-Alerting-Timestamp'),

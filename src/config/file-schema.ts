@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { adminSection, checkBoth, hooksSection } from './admin-schema.ts';
 import { OPTIONS, type OptionRow } from './options.ts';
 import { otlpSection } from './otlp.ts';
-import { expectation, formOfRow, hintFor, mayHoldPassword, LISTEN_ADDRESS, schemaOf } from './schema.ts';
+import { expectation, formOfRow, hintInFile, mayHoldPassword, LISTEN_ADDRESS, schemaOf } from './schema.ts';
 import { serversSection } from './servers-schema.ts';
 import { about, type JsonSchema, list, optional, section, setting } from './setting.ts';
 import { closest } from './suggestion.ts';
@@ -26,6 +26,8 @@ const KEYS = [
   'otlp.enabled',
   'otlp.connections',
 ];
+
+const FLAGS_ONLY = OPTIONS.filter(({ configKey }) => configKey === null).map(({ flag }) => flag);
 
 export const fileSchema = section(
   {
@@ -53,9 +55,10 @@ export function optionValues(values: FileValues): Map<string, unknown> {
 /** What was probably meant by a key that nobody knows. */
 export function hintForKey(path: readonly PropertyKey[], siblings: readonly string[]): string {
   const name = String(path.at(-1));
+  const full = path.join('.');
+  if (FLAGS_ONLY.some((flag) => flag === full)) return `--${full} is for the command line only`;
   const sibling = closest(name, siblings);
   if (sibling !== null) return `did you mean ${sibling}?`;
-  const full = path.join('.');
   const leaves = KEYS.filter((each) => each.endsWith(`.${name}`));
   const key = KEYS.find((each) => each === full) ?? (leaves.length === 1 ? leaves[0] : closest(full, KEYS));
   if (key === null || key === undefined) {
@@ -106,7 +109,7 @@ function plainSetting(row: OptionRow): z.ZodType {
       return setting<unknown>(expected, schemaOf(row), {
         fallback,
         secret: mayHoldPassword(row),
-        hint: (value) => hintFor(row, value),
+        hint: (value) => hintInFile(row, value),
         form,
       });
   }

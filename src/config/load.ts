@@ -8,6 +8,7 @@ import { toAdminConfig } from './admin-schema.ts';
 import { fileSchema, hintForKey, optionValues } from './file-schema.ts';
 import { printable, type Given } from './flags.ts';
 import { FILE_OUTPUT, OPTIONS, type OptionRow, type Options, type Surroundings } from './options.ts';
+import { variableIn, variableProblem } from './path-text.ts';
 import { toOptions, type FileSettings } from './schema.ts';
 import type { IssueParams } from './setting.ts';
 import { readTextFile, type TextFile } from './text-file.ts';
@@ -49,23 +50,31 @@ export function readConfigFile(path: string, on: Surroundings): FileSettings {
   }
   const { admin, hooks, otlp, servers } = result.data;
   const folder = dirname(path);
+  const inFolder = (key: readonly PropertyKey[], value: string): string => {
+    const variable = variableIn(value, on.platform);
+    if (variable !== null) throw file.error(key, ...variableProblem(variable));
+    return resolve(folder, value);
+  };
   const secret =
-    hooks.grafana === undefined ? null : readSecret(resolve(folder, hooks.grafana.secretFile), file, on);
+    hooks.grafana === undefined
+      ? null
+      : readSecret(inFolder(SECRET_FILE, hooks.grafana.secretFile), file, on);
   const values = optionValues(result.data);
-  for (const { flag, kind } of OPTIONS as readonly OptionRow[]) {
+  for (const { flag, kind, configKey } of OPTIONS as readonly OptionRow[]) {
     const value = values.get(flag);
     if (typeof value !== 'string') continue;
-    if (kind === 'path') values.set(flag, resolve(folder, value));
+    const key = configKey?.split('.') ?? [];
+    if (kind === 'path') values.set(flag, inFolder(key, value));
     if (kind === 'log-output' && value.startsWith(FILE_OUTPUT))
-      values.set(flag, `${FILE_OUTPUT}${resolve(folder, value.slice(FILE_OUTPUT.length))}`);
+      values.set(flag, `${FILE_OUTPUT}${inFolder(key, value.slice(FILE_OUTPUT.length))}`);
   }
   return {
     values,
     admin: toAdminConfig(admin, hooks, secret),
     otlp,
-    servers: servers.map(({ name, rras }) => ({
+    servers: servers.map(({ name, rras: { replay, ...rras } }, index) => ({
       name,
-      rras: { ...rras, replay: rras.replay === null ? null : resolve(folder, rras.replay) },
+      rras: { ...rras, replay: replay === null ? null : inFolder(['servers', index, 'replay'], replay) },
     })),
     keys: keysOf(file.value),
     locate: (key) => file.locate(key.split('.')),

@@ -284,7 +284,8 @@ export const OPTIONS = [
     kind: 'enum',
     choices: ['plain', 'pseudonym', 'none'],
     default: null,
-    unset: 'plain if all listeners are on loopback, else pseudonym',
+    unset:
+      'plain if all listeners are on loopback or the web configuration demands authentication, else pseudonym',
     placeholder: 'MODE',
     group: 'Privacy',
     help: 'How user, domain and computer names are shown, everywhere: as they are, as keyed pseudonyms, or not at all.',
@@ -296,7 +297,8 @@ export const OPTIONS = [
     kind: 'enum',
     choices: ['plain', 'pseudonym', 'prefix', 'none'],
     default: null,
-    unset: 'plain if all listeners are on loopback, else prefix',
+    unset:
+      'plain if all listeners are on loopback or the web configuration demands authentication, else prefix',
     placeholder: 'MODE',
     group: 'Privacy',
     help: 'How addresses are shown, everywhere: as they are, as keyed pseudonyms, as their /24 or /48, or not at all.',
@@ -340,7 +342,7 @@ export const OPTIONS = [
     unset: 'what the request says',
     placeholder: 'URL',
     group: 'Web',
-    help: 'The URL at which others reach the exporter, such as https://vpn-metrics.example.net: what /sd tells Prometheus to scrape.',
+    help: 'The URL at which others reach the exporter, such as https://vpn-metrics.example.net: what /sd tells Prometheus to scrape, and a name that a proxy on this machine may pass on.',
     configKey: 'web.external-url',
     reloads: true,
   },

@@ -1,11 +1,11 @@
 /** Turns texts into typed, validated options. The schemas come out of the table; they also fit values of a configuration file. */
-import { isIP } from 'node:net';
+import { isIP, isIPv4 } from 'node:net';
 import { z } from 'zod';
 import { ConfigFileError, UsageError } from '../model/errors.ts';
 import { defaultAdminConfig } from './admin-schema.ts';
 import { formatDuration, parseDurationMs } from './duration.ts';
 import { type Given, quote } from './flags.ts';
-import { formatListenAddress, isLoopback, parseListenAddress } from './listen-address.ts';
+import { formatListenAddress, isLoopback, type ListenAddress, parseListenAddress } from './listen-address.ts';
 import {
   type Counted,
   countedForm,
@@ -18,7 +18,8 @@ import {
   type Options,
   type Surroundings,
 } from './options.ts';
-import { otlpSection } from './otlp.ts';
+import { type OtlpPlan, otlpSection } from './otlp.ts';
+import { hintForPath, LOG_OUTPUT_TEXT, PATH_TEXT, variableIn, variableProblem } from './path-text.ts';
 import { DURATION_FORM, type JsonSchema } from './setting.ts';
 import { closest } from './suggestion.ts';
 
@@ -74,6 +75,12 @@ export function hintFor(row: OptionRow, value: unknown): string {
   return '';
 }
 
+/** As `hintFor`, of a value in a file. */
+export function hintInFile(row: OptionRow, value: unknown): string {
+  const hint = row.kind === 'path' || row.kind === 'log-output' ? hintForPath(value) : '';
+  return hint === '' ? hintFor(row, value) : hint;
+}
+
 /** What a configuration file says, validated. */
 export interface FileSettings extends FileOnly {
   /** By flag. */
@@ -121,17 +128,13 @@ export function schemaOf(row: OptionRow): z.ZodType {
     case 'url-path':
       return z.string().max(200).regex(URL_PATH).regex(FREE_PATH);
     case 'path':
-      return z
-        .string()
-        .min(1)
-        .max(4096)
-        .regex(/^[^\0]+$/);
+      return PATH_TEXT;
     case 'server-name':
       return z.string().refine((name) => isIP(name) !== 0 || SERVER_NAME.test(name));
     case 'url':
       return z.string().max(2048).refine(isPlainUrl);
     case 'log-output':
-      return z.string().regex(/^(?:stderr|file:[^\0]{1,4096})$/);
+      return LOG_OUTPUT_TEXT;
   }
 }
 
@@ -148,7 +151,7 @@ export function formOfRow(row: OptionRow): JsonSchema {
       return DURATION_FORM;
     case 'listen-address':
       return {
-        pattern: '^(?:\\[[0-9A-Fa-f:.]+\\]|[A-Za-z0-9_.-]*):\\d{1,5}$',
+        pattern: '^(?:\\[[0-9A-Fa-f:.]+(?:%[^\\[\\]]+)?\\]|[A-Za-z0-9_.-]*):\\d{1,5}$',
         examples: [':10077', '127.0.0.1:10077', '[::1]:10077'],
       };
     case 'server-name':
@@ -206,7 +209,7 @@ export function toOptions(given: Given, on: Surroundings, file: FileSettings | n
     otlp: file?.otlp ?? otlpSection.parse({}),
     servers: file?.servers ?? [],
   });
-  checkTogether(options, new Speaker(file, fromFile));
+  checkTogether(options, on, new Speaker(file, fromFile));
   flatOf.set(options, flat as FlatOptions);
   keysOf.set(options, file?.keys ?? new Set());
   return deepFreeze(options);
@@ -258,9 +261,19 @@ function fromText(row: OptionRow, given: Given, on: Surroundings): unknown {
   const texts = typeof value === 'object' ? value : [value];
   const input = row.kind === 'listen-address' ? texts : (texts?.[0] ?? null);
   const result = SCHEMAS.get(row.flag)?.safeParse(input);
-  if (result?.success) return result.data;
+  if (result?.success) {
+    if (given.has(row.flag) && typeof input === 'string') refuseVariable(row, input, on);
+    return result.data;
+  }
   const index = result?.error.issues[0]?.path[0];
   throw refusal(row, typeof index === 'number' ? texts?.[index] : texts?.[0]);
+}
+
+function refuseVariable({ flag, kind }: OptionRow, text: string, { platform }: Surroundings): void {
+  const variable = kind === 'path' || kind === 'log-output' ? variableIn(text, platform) : null;
+  if (variable === null) return;
+  const [message, hint] = variableProblem(variable);
+  throw new UsageError(`--${flag}=${quote(text)}: ${message}`, hint);
 }
 
 function refusal(row: OptionRow, value: unknown): UsageError {
@@ -296,7 +309,7 @@ class Speaker {
 }
 
 /** Rules that take more than one option. */
-function checkTogether(options: Options, speaker: Speaker): void {
+function checkTogether(options: Options, on: Surroundings, speaker: Speaker): void {
   const { admin, collector, rras, web } = options;
   const { server, simulate, replay } = rras;
   const origins = ORIGINS.filter((_, index) => [server, simulate, replay][index] !== null);
@@ -322,6 +335,17 @@ function checkTogether(options: Options, speaker: Speaker): void {
     }
     seen.add(text);
   }
+  for (const all of web.listenAddresses) {
+    const one = web.listenAddresses.find((address) => address !== all && clashes(all, address, on));
+    if (!one) continue;
+    const flag = 'web.listen-address';
+    const [part, whole] = [formatListenAddress(one), formatListenAddress(all)];
+    throw speaker.error(
+      [flag],
+      `${speaker.name(flag)}=${part} is part of ${whole} already`,
+      'leave one of them out',
+    );
+  }
   const credentials = admin.tokens.length + admin.clientCertificates.length;
   if (web.enableAdminApi && credentials === 0 && admin.hooks.grafana === undefined) {
     const flag = 'web.enable-admin-api';
@@ -331,6 +355,27 @@ function checkTogether(options: Options, speaker: Speaker): void {
       `make a token by: rras-exporter token NAME${options.configFile === null ? ', and name the file by --config.file' : ''}`,
     );
   }
+}
+
+/** Whether the system refuses `one` beside `all`, all addresses of the machine; other systems than Linux take both. */
+function clashes(all: ListenAddress, one: ListenAddress, { platform }: Surroundings): boolean {
+  if (platform !== 'linux' || all.port === 0 || one.port !== all.port) return false;
+  // Without a host, or as [::], those of IPv4 as well.
+  if (all.host === null || all.host === '::') return true;
+  return all.host === '0.0.0.0' && one.host !== null && isIPv4(one.host);
+}
+
+/**
+ * By its name OTLP tells a server from others, and from the local one, which goes by that of the machine.
+ * @throws UsageError
+ */
+export function refuseTwins({ servers }: Options, plan: OtlpPlan, machine: string): void {
+  const twin = servers.find(({ name }) => name.toLowerCase() === machine.toLowerCase());
+  if (plan.metrics === undefined || !twin) return;
+  throw new UsageError(
+    `the server ${twin.name} has the name of this machine, which is what OTLP calls the local server`,
+    'give it another name in the section servers',
+  );
 }
 
 /**

@@ -1,7 +1,7 @@
 /** The section `servers` of the configuration file: the servers that the exporter reads beside the one of the flags. */
 import { z } from 'zod';
 import { OPTIONS, type ServerConfig } from './options.ts';
-import { expectation, formOfRow, hintFor, schemaOf } from './schema.ts';
+import { expectation, formOfRow, hintInFile, schemaOf } from './schema.ts';
 import { about, list, type Report, section, setting } from './setting.ts';
 
 const MAX_SERVERS = 256;
@@ -16,7 +16,7 @@ function origin(flag: 'rras.server' | 'rras.simulate' | 'rras.replay') {
   const row = OPTIONS.find((each) => each.flag === flag)!;
   return setting<unknown>(expectation(row), schemaOf(row), {
     fallback: null,
-    hint: (value) => hintFor(row, value),
+    hint: (value) => hintInFile(row, value),
     form: formOfRow(row),
   });
 }

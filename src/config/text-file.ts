@@ -32,11 +32,19 @@ export function readTextFile(path: string, maxBytes: number): TextFile {
       cause: error,
     });
   }
+  if (isUtf16(bytes)) throw new Error('is UTF-16: save it as UTF-8');
   try {
     return { text: new TextDecoder('utf-8', { fatal: true }).decode(bytes), mode };
   } catch (error) {
     throw new Error('is not text in UTF-8', { cause: error });
   }
+}
+
+/** As PowerShell 5 writes it; without a byte order mark, by the zero byte of a first character of ASCII. */
+function isUtf16([first, second]: Uint8Array): boolean {
+  if (first === undefined || second === undefined) return false;
+  const mark = (first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff);
+  return mark || (first === 0) !== (second === 0);
 }
 
 const REASONS: Readonly<Record<string, string>> = {

@@ -15,6 +15,7 @@ import {
 } from 'yaml';
 import { ConfigFileError } from '../model/errors.ts';
 import { printable, quote } from './flags.ts';
+import { SINGLE_QUOTES } from './path-text.ts';
 
 const MAX_ALIASES = 100;
 
@@ -105,16 +106,16 @@ export class YamlFile {
         throw this.#error(offset, 'YAML is indented by spaces, not by tabs');
       case 'MULTIPLE_DOCS':
         throw this.#error(offset, 'a second YAML document begins', 'leave one of them out');
+      case 'BAD_DQ_ESCAPE':
+        throw this.#error(offset, `not YAML: ${messageOf(fault)}`, SINGLE_QUOTES);
       case 'NON_STRING_KEY':
         throw this.#error(offset, 'a key must be plain text', 'a value with brackets or braces needs quotes');
       case 'TAG_RESOLVE_FAILED':
         throw this.#error(offset, 'a tag means nothing here', 'a value that begins with ! needs quotes');
       case 'RESOURCE_EXHAUSTION':
         throw this.#nestedTooDeep();
-      default: {
-        const message = fault.message.charAt(0).toLowerCase() + fault.message.slice(1);
-        throw this.#error(offset, `not YAML: ${printable(message)}`);
-      }
+      default:
+        throw this.#error(offset, `not YAML: ${messageOf(fault)}`);
     }
   }
 
@@ -178,6 +179,9 @@ export class YamlFile {
     return `${this.#file}:${Math.max(1, line)}:${Math.max(1, col)}`;
   }
 }
+
+const messageOf = ({ message }: YAMLError): string =>
+  printable(message.charAt(0).toLowerCase() + message.slice(1));
 
 function startOf(node: unknown): number | undefined {
   if (typeof node !== 'object' || node === null || !('range' in node)) return undefined;

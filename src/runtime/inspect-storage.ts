@@ -4,10 +4,10 @@
  */
 import type { Stats } from 'node:fs';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, rmdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { Finding } from '../model/check.ts';
-import { PSEUDONYM_KEY, readSecret } from './storage.ts';
+import { foreignOwner, isDiskFull, MAKE_ROOM, PSEUDONYM_KEY, readSecret } from './storage.ts';
 import type { WindowsAcl } from './windows-acl.ts';
 import { refusalOf, windowsAcl } from './windows-acl.ts';
 
@@ -28,12 +28,14 @@ export function inspectStorage(path: string, acl: WindowsAcl | null = windowsAcl
     const mode = (found.mode & 0o777).toString(8).padStart(4, '0');
     return { status: 'fail', summary: `${path} is open to other users (${mode})`, fix: `chmod 700 ${path}` };
   }
-  const probe = join(path, probeName());
+  const foreign = acl === null ? foreignOwner(path, found) : null;
+  if (foreign !== null)
+    return { status: 'fail', summary: `${path} ${foreign.what}`, fix: `${foreign.fix}, ${ELSEWHERE}` };
   try {
-    writeFileSync(probe, 'x', { flag: 'wx', mode: 0o600 });
-    unlinkSync(probe);
+    tryToWrite(join(path, probeName()));
   } catch (error) {
-    return { status: 'fail', summary: `${path} cannot be written: ${reasonOf(error)}`, fix: grant(path) };
+    const fix = isDiskFull(error) ? `${MAKE_ROOM}, ${ELSEWHERE}` : grant(path);
+    return { status: 'fail', summary: `${path} cannot be written: ${reasonOf(error)}`, fix };
   }
   const secret = join(path, PSEUDONYM_KEY);
   try {
@@ -62,13 +64,23 @@ function inspectParent(path: string): Finding {
     mkdirSync(probe, { mode: 0o700 });
     rmdirSync(probe);
   } catch (error) {
+    const mend = isDiskFull(error) ? MAKE_ROOM : `let the account of the exporter write to ${parent}`;
     return {
       status: 'fail',
       summary: `${path} is not there and cannot be made: ${reasonOf(error)}`,
-      fix: `let the account of the exporter write to ${parent}, ${ELSEWHERE}`,
+      fix: `${mend}, ${ELSEWHERE}`,
     };
   }
   return { status: 'ok', summary: `${path} is not there yet; it can be made in ${parent}` };
+}
+
+/** Goes again even if nothing could be written to it, as on a full disk. */
+function tryToWrite(probe: string): void {
+  try {
+    writeFileSync(probe, 'x', { flag: 'wx', mode: 0o600 });
+  } finally {
+    rmSync(probe, { force: true });
+  }
 }
 
 const probeName = (): string => `.rras-exporter-doctor-${randomBytes(6).toString('hex')}`;

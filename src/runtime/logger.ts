@@ -89,16 +89,25 @@ class LogFile implements LineSink {
 /** The log may name people. */
 const OWNER_ONLY = 0o600;
 
+/** What goes before the advice to choose another file. */
+const ADVICE: Readonly<Record<string, string>> = {
+  ENOENT: 'make its folder, or ',
+  EACCES: 'let the account of the exporter write there, or ',
+  EPERM: 'let the account of the exporter write there, or ',
+  EISDIR: 'it is a folder: ',
+};
+
 function openLog(path: string): number {
+  let code: string;
   try {
     return openSync(path, 'a', OWNER_ONLY);
   } catch (error) {
-    const { code = '' } = error as NodeJS.ErrnoException;
-    throw new Error(
-      `the log file ${path} cannot be written (${code}); make its folder, or choose another file by --log.output`,
-      { cause: error },
-    );
+    ({ code = '' } = error as NodeJS.ErrnoException);
   }
+  // Without a cause: it would be told twice.
+  throw new Error(
+    `the log file ${path} cannot be written (${code}); ${ADVICE[code] ?? ''}choose another file by --log.output`,
+  );
 }
 
 /** Synchronous, so that the last words of a process are not lost. */

@@ -2,6 +2,7 @@
  * The folder that the exporter keeps its state in. It holds secrets, so it is made for the exporter's account and the
  * administrators alone, and one that others can enter is refused.
  */
+import type { Stats } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import {
   closeSync,
@@ -13,7 +14,7 @@ import {
   rmdirSync,
   statSync,
   unlinkSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import type { Verdict, WindowsAcl } from './windows-acl.ts';
@@ -27,8 +28,10 @@ const OWNER_ONLY = 0o700;
 const SECRET_MODE = 0o600;
 const SECRET_BYTES = 32;
 
+/** Of the folder with the state of each of many servers. */
+export const SERVERS = 'servers';
 /** Where the state of one of many servers lies in the folder. */
-export const folderOfServer = (path: string, name: string): string => join(path, 'servers', name);
+export const folderOfServer = (path: string, name: string): string => join(path, SERVERS, name);
 
 /**
  * Makes the folder if it is not there; throws, saying what to do, if it cannot be made or others can enter it. `warn` is told
@@ -40,14 +43,7 @@ export function openStorage(
   acl: WindowsAcl | null = windowsAcl,
 ): void {
   const advice = 'choose another folder by --storage.path';
-  let made: string | undefined;
-  try {
-    made = mkdirSync(path, { recursive: true, mode: OWNER_ONLY });
-  } catch (error) {
-    throw new Error(`the storage folder ${path} cannot be made: ${reasonOf(error)}; ${advice}`, {
-      cause: error,
-    });
-  }
+  const made = makeFolder(path, advice);
   if (acl !== null) {
     const isFirst = !acl.knows(path);
     if (made !== undefined && isFirst) closeNew(path, acl);
@@ -59,19 +55,41 @@ export function openStorage(
   if ((stat.mode & OTHERS_MODE) !== 0) {
     throw new Error(`the storage folder ${path} is open to other users; close it by: chmod 700 ${path}`);
   }
+  const foreign = foreignOwner(path, stat);
+  if (foreign !== null)
+    throw new Error(`the storage folder ${path} ${foreign.what}; take it over by: ${foreign.fix}`);
+}
+
+/** What is wrong with the owner, who may let others in at any time, and the command against it; null if nothing is. */
+export function foreignOwner(path: string, { uid }: Stats): { what: string; fix: string } | null {
+  const own = process.getuid?.();
+  if (own === undefined || uid === own || uid === 0) return null;
+  return { what: `belongs to another user (${uid})`, fix: `chown -R ${own} ${path}` };
+}
+
+/** The first folder that was made, if one was. */
+function makeFolder(path: string, advice: string): string | undefined {
+  let reason: string;
+  try {
+    return mkdirSync(path, { recursive: true, mode: OWNER_ONLY });
+  } catch (error) {
+    reason = reasonOf(error);
+  }
+  // Without a cause: it would be told twice.
+  throw new Error(`the storage folder ${path} cannot be made: ${reason}; ${advice}`);
 }
 
 /** Left open, it would pass for a good one at the next start. */
 function closeNew(path: string, acl: WindowsAcl): void {
+  let reason: string;
   try {
     acl.close(path);
+    return;
   } catch (error) {
-    rmdirSync(path);
-    throw new Error(
-      `the storage folder ${path} cannot be closed to other users (icacls): ${reasonOf(error)}`,
-      { cause: error },
-    );
+    reason = reasonOf(error);
   }
+  rmdirSync(path);
+  throw new Error(`the storage folder ${path} cannot be closed to other users (icacls): ${reason}`);
 }
 
 function judge(path: string, verdict: Verdict, warn: (message: string) => void): void {
@@ -96,24 +114,40 @@ export function readOrMakeSecret(path: string, name: string, warn?: (message: st
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
-  // Written aside and linked into place: whoever comes first wins, and no reader sees half a secret.
+  let problem: unknown;
+  try {
+    makeSecret(file);
+  } catch (error) {
+    problem = error;
+  }
+  if (problem === undefined) return readSecret(file);
+  const advice = isDiskFull(problem) ? `; ${MAKE_ROOM}` : '';
+  throw new Error(`the secret ${file} cannot be made: ${reasonOf(problem)}${advice}`);
+}
+
+/** Written aside and linked into place: whoever comes first wins, and no reader sees half a secret. */
+function makeSecret(file: string): void {
   const aside = `${file}.${randomBytes(6).toString('hex')}`;
   const descriptor = openSync(aside, 'wx', SECRET_MODE);
   try {
-    writeSync(descriptor, `${randomBytes(SECRET_BYTES).toString('hex')}\n`);
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
-  try {
+    try {
+      writeFileSync(descriptor, `${randomBytes(SECRET_BYTES).toString('hex')}\n`);
+      fsyncSync(descriptor);
+    } finally {
+      closeSync(descriptor);
+    }
     linkSync(aside, file);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   } finally {
     unlinkSync(aside);
   }
-  return readSecret(file);
 }
+
+/** What helps where no right and no other owner does. */
+export const MAKE_ROOM = 'make room on that disk';
+export const isDiskFull = (error: unknown): boolean =>
+  ['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '');
 
 /** Rejects a file that others can read, or that holds something else. */
 export function readSecret(file: string): Uint8Array {

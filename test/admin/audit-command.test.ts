@@ -1,6 +1,6 @@
 /** `rras-exporter audit verify` as its users run it. */
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -26,14 +26,15 @@ function run(...words: string[]): Promise<{ code: number; stdout: string; stderr
   });
 }
 
-async function writeLog(): Promise<string> {
-  const log = await openAuditLog({ folder, clock: new FakeClock(), logger });
+async function writeLog(into = folder): Promise<string> {
+  mkdirSync(into, { recursive: true });
+  const log = await openAuditLog({ folder: into, clock: new FakeClock(), logger });
   await log.append({ kind: 'intent', actionId: 'a1', reason: 'first\nsecond line' });
   await log.append({ kind: 'outcome', actionId: 'a1', state: 'succeeded' });
   await log.close();
   return join(
-    folder,
-    readdirSync(folder).find((name) => name.endsWith('.jsonl'))!,
+    into,
+    readdirSync(into).find((name) => name.endsWith('.jsonl'))!,
   );
 }
 
@@ -54,6 +55,37 @@ it('D4 names the line that was changed, in one line, and exits 1', async () => {
   const { code, stdout, stderr } = await run('verify', file);
   expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
   expect(stderr).toMatch(/^rras-exporter: error: the audit log is not whole: .+, line 3: .+\n$/);
+});
+
+it('verifies the logs of the servers in a folder, too, and exits 1 if any is damaged', async () => {
+  const whole = /is whole: 4 lines in 1 file, sequence 1 to 4, last hash [0-9a-f]{64}$/;
+  const own = await writeLog();
+  const second = await writeLog(join(folder, 'servers', 'vpn2'));
+  await writeLog(join(folder, 'servers', 'vpn1'));
+  // Without actions so far, and something that is no server.
+  mkdirSync(join(folder, 'servers', 'vpn3'));
+  writeFileSync(join(folder, 'servers', 'notes.txt'), '');
+  const good = await run('verify', folder);
+  expect(good).toMatchObject({ code: 0, stderr: '' });
+  expect(good.stdout.split('\n')).toEqual([
+    expect.stringMatching(/^the audit log is/),
+    expect.stringMatching(/^the audit log of vpn1 is/),
+    expect.stringMatching(/^the audit log of vpn2 is/),
+    '',
+  ]);
+  for (const line of good.stdout.trimEnd().split('\n')) expect(line).toMatch(whole);
+
+  for (const file of [second, own]) {
+    writeFileSync(file, readFileSync(file, 'utf8').replace('second line', 'another one'));
+    const { code, stdout, stderr } = await run('verify', folder);
+    expect(code).toBe(1);
+    expect(stdout.match(/is whole/g)).toHaveLength(file === second ? 2 : 1);
+    expect(stdout).toMatch(/^the audit log of vpn1 is whole: /m);
+    expect(stderr).toContain(`the audit log of vpn2 is not whole: ${second}, line 3: crc: `);
+    expect(stderr.includes(`the audit log is not whole: ${own}, line 3: `)).toBe(file === own);
+    expect(stderr).toMatch(/^rras-exporter: error: [^\n]+\n$/);
+  }
+  expect(await run('verify', own)).toMatchObject({ code: 1, stdout: '' });
 });
 
 it('refuses other verbs and tells what cannot be read', async () => {

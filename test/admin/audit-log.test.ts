@@ -23,6 +23,7 @@ import {
   openAuditLog,
 } from '../../src/admin/audit-log.ts';
 import type { Logger } from '../../src/model/logger.ts';
+import { describeError } from '../../src/runtime/describe-error.ts';
 import { FakeClock, settle } from '../doubles/fake-clock.ts';
 import { FakeDisk } from '../doubles/fake-disk.ts';
 
@@ -30,16 +31,19 @@ const FOLDER = join('/', 'audit');
 const FIRST = join(FOLDER, auditFileName(1));
 
 const warnings: string[] = [];
+/** Level, message and, if there is one, the error of the other lines. */
+const told: string[] = [];
 const ignore = (): undefined => undefined;
 const logger: Logger = {
   debug: ignore,
-  info: ignore,
+  info: (message) => void told.push(`info: ${message}`),
   warn: (message) => void warnings.push(message),
-  error: ignore,
+  error: (message, fields) => void told.push(`error: ${message}: ${describeError(fields?.['error'])}`),
 };
 const folders: string[] = [];
 afterEach(() => {
   warnings.length = 0;
+  told.length = 0;
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true });
 });
 
@@ -448,6 +452,32 @@ describe('D2 a disk that fails', () => {
       expect(await verifyAudit(FOLDER, disk)).toMatchObject({ ok: true });
     });
   }
+
+  test('D2 is told of once, with its cause, and once more when it works again', async () => {
+    const disk = new FakeDisk();
+    const log = await open(disk);
+    for (const round of [1, 2]) {
+      disk.fail('write', 'ENOSPC', 3);
+      for (const id of ['a', 'b', 'c']) await log.append(intent(id)).catch(ignore);
+      expect(told, `round ${round}`).toEqual([
+        `error: no action will run until this is mended: the audit log ${FIRST} cannot be written; ` +
+          'no action runs until it can: ENOSPC: the fake disk',
+      ]);
+      await log.append(intent('d'));
+      await log.append(intent('e'));
+      expect(told.splice(0).slice(1)).toEqual(['info: the audit log can be written again']);
+    }
+  });
+
+  test('D2 that failed at the opening, which its caller tells of, is told of when it works', async () => {
+    const disk = new FakeDisk();
+    disk.fail('create', 'EROFS', 2);
+    const log = await open(disk);
+    await log.append(intent('a')).catch(ignore);
+    expect(told).toEqual([]);
+    await log.append(intent('b'));
+    expect(told).toEqual(['info: the audit log can be written again']);
+  });
 
   test('D2 that neither syncs nor truncates: what it left is cut before the next entry', async () => {
     const disk = new FakeDisk();

@@ -276,6 +276,10 @@ describe('a flag', () => {
       '--web.listen-address=:1 is given more than once',
     ],
     [
+      ['--web.listen-address=127.0.0.1:1', '--web.listen-address=:1'],
+      '--web.listen-address=127.0.0.1:1 is part of :1 already (leave one of them out)',
+    ],
+    [
       ['--rras.server=a', '--rras.simulate'],
       '--rras.server and --rras.simulate exclude each other (leave all but one of them out)',
     ],
@@ -315,6 +319,37 @@ describe('a flag', () => {
 
   test('two free ports are not the same address', () => {
     expect(parse('--web.listen-address=:0', '--web.listen-address=:0').web.listenAddresses).toHaveLength(2);
+  });
+
+  test.each([
+    [':1', '[::1]:1'],
+    [':1', '[::]:1'],
+    [':1', 'vpn1.example.net:1'],
+    ['[::]:1', '0.0.0.0:1'],
+    ['[::]:1', '127.0.0.1:1'],
+    ['0.0.0.0:1', '127.0.0.1:1'],
+  ])('%s is all addresses, and %s one of them, which only Linux does not take', (all, one) => {
+    const message = /^--web\.listen-address=\S+ is part of \S+ already \(leave one of them out\)$/;
+    for (const pair of [
+      [all, one],
+      [one, all],
+    ]) {
+      const flags = pair.map((address) => `--web.listen-address=${address}`);
+      expect(refusal(...flags)).toMatch(message);
+      const { given } = readCommandLine(flags);
+      expect(toOptions(given, { platform: 'win32', env: {} }).web.listenAddresses).toHaveLength(2);
+    }
+  });
+
+  test.each([
+    ['127.0.0.1:1', '[::1]:1'],
+    ['0.0.0.0:1', '[::1]:1'],
+    ['0.0.0.0:1', 'vpn1.example.net:1'],
+    [':1', '127.0.0.1:2'],
+    [':0', '127.0.0.1:0'],
+  ])('%s and %s go together', (...addresses) => {
+    const flags = addresses.map((address) => `--web.listen-address=${address}`);
+    expect(parse(...flags).web.listenAddresses).toHaveLength(2);
   });
 
   test('whatever is typed, the answer is options or one line of text', () => {

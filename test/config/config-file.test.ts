@@ -91,6 +91,50 @@ describe('R2 a bad configuration file', () => {
     expect(await refusal(() => load('large.yml'))).toBe('large.yml is larger than 1048576 bytes');
   });
 
+  test.each([
+    ['with its mark', '\ufeff', false],
+    ['with the mark of the other order', '\ufeff', true],
+    ['without a mark', '', false],
+    ['without a mark, in the other order', '', true],
+  ])(
+    'that is UTF-16 %s, as PowerShell 5 writes it, is told to be saved as UTF-8',
+    async (_, mark, swapped) => {
+      const bytes = Buffer.from(`${mark}rras: {simulate: small}\r\n`, 'utf16le');
+      write('utf-16.yml', swapped ? bytes.swap16() : bytes);
+      expect(await refusal(() => load('utf-16.yml'))).toBe('utf-16.yml is UTF-16: save it as UTF-8');
+    },
+  );
+
+  test.each([
+    [
+      'storage: {path: state}',
+      ['--storage.path=%ProgramData%\\rras'],
+      '--storage.path="%ProgramData%\\\\rras": ',
+    ],
+    ['', ['--log.output=file:%TEMP%\\a.log'], '--log.output="file:%TEMP%\\\\a.log": '],
+    ["storage: {path: '%ProgramFiles(x86)%\\rras'}", [], 'written.yml:1:17: storage.path: '],
+    ["log: {output: 'file:%TEMP%\\a.log'}", [], 'written.yml:1:15: log.output: '],
+    ["web: {config: {file: '%A_1%\\web.yml'}}", [], 'written.yml:1:22: web.config.file: '],
+    ["servers: [{name: a, replay: '%TEMP%\\a.rec'}]", [], 'written.yml:1:29: servers[0].replay: '],
+    ["hooks: {grafana: {secretFile: '%TEMP%\\s'}}", [], 'written.yml:1:31: hooks.grafana.secretFile: '],
+  ])('with a variable of cmd in a path is refused on Windows: %s %j', async (text, flags, place) => {
+    const name = write('written.yml', text);
+    const windows: Surroundings = { platform: 'win32', env: {} };
+    const [variable] = /%.+%/.exec(text + flags.join('').slice(1))!;
+    expect(await refusal(() => load(name, flags, windows))).toBe(
+      `${place}${variable} is not replaced by the value of that variable ` +
+        '(write the whole path, such as C:\\ProgramData\\rras-exporter)',
+    );
+  });
+
+  test('with percent signs that are no variable, or on another system, is taken', () => {
+    const windows: Surroundings = { platform: 'win32', env: { ProgramData: 'D:\\%odd%' } };
+    const name = write('written.yml', "log: {output: 'file:100%\\5% of 7%.log'}");
+    expect(load(name, [], windows).storage.path).toBe('D:\\%odd%\\rras-exporter');
+    const other: Surroundings = { platform: 'linux', env: {} };
+    expect(load(name, ['--storage.path=%TEMP%'], other).storage.path).toBe('%TEMP%');
+  });
+
   test('with a web configuration file that is bad is refused, too', async () => {
     write('bad-web.yml', 'tls_server: {}\n');
     write('names-bad-web.yml', 'web: {config: {file: bad-web.yml}}');
@@ -366,7 +410,7 @@ describe('R1 whatever stands in the file, the answer is options or one error of 
       if (!(error instanceof UsageError)) throw error;
       expect(`${error.message} ${error.hint}`).not.toMatch(/[\p{Cc}\p{Zl}\p{Zp}]/u);
       expect(folder.withoutFolder(error.message)).toMatch(
-        /^half\.yml(?::\d+:\d+: | is not text in UTF-8$)|^--/,
+        /^half\.yml(?::\d+:\d+: | is not text in UTF-8$| is UTF-16: save it as UTF-8$)|^--/,
       );
     }
   }

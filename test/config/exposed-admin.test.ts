@@ -56,7 +56,7 @@ describe('A9 the admin API', () => {
 
   const admin = { tokens: [token] };
   const on = '--web.enable-admin-api';
-  const local = ['--web.listen-address=127.0.0.1:1', '--web.listen-address=[::1]:1'];
+  const local = ['--web.listen-address=127.0.0.1:2', '--web.listen-address=[::1]:2'];
 
   test.each<[string, Options, boolean]>([
     ['off', options(admin), false],

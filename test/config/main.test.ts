@@ -1,7 +1,7 @@
 /** The program as a process: what it prints, where, and with which exit code. */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
 import { neededNode, refuseOldNode } from '../../src/config/node-version.ts';
@@ -31,6 +31,44 @@ test('--version prints the version of package.json and exits 0', async () => {
     `rras-exporter, version ${version} (${process.platform}/${process.arch})`,
   );
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+});
+
+describe.skipIf(process.platform === 'win32')('output that cannot be written', () => {
+  const COMMANDS = ['--help', '--version', 'token a', 'audit verify', 'check-config', 'doctor'] as const;
+
+  /** With this as standard output, by a shell. */
+  async function runInto(how: string, command: string): Promise<{ code: number; stderr: string }> {
+    const folder = makeConfigFolder();
+    const file = folder.path('aliases.good.yml');
+    if (command.startsWith('audit')) writeFileSync(folder.path('audit.jsonl'), '');
+    const word = { 'check-config': file, 'audit verify': folder.path('audit.jsonl') }[command] ?? '';
+    const line = `${process.execPath} ${MAIN} ${command} ${word}`;
+    try {
+      return await new Promise((resolve) => {
+        execFile('bash', ['-c', how.replace('COMMAND', line)], (error, _, stderr) => {
+          resolve({ code: error === null ? 0 : Number(error.code), stderr });
+        });
+      });
+    } finally {
+      folder.remove();
+    }
+  }
+
+  test.each(COMMANDS)('because nobody reads it: %s ends with 1 and without a word', async (command) => {
+    expect(await runInto('COMMAND | true; exit ${PIPESTATUS[0]}', command)).toEqual({ code: 1, stderr: '' });
+  });
+
+  test.runIf(existsSync('/dev/full')).each(COMMANDS)(
+    'because the disk is full: %s ends with 1 and one line',
+    async (command) => {
+      expect(await runInto('COMMAND > /dev/full', command)).toEqual({
+        code: 1,
+        stderr: expect.stringMatching(
+          /^rras-exporter: error: standard output cannot be written: ENOSPC: [^\n]+\n$/,
+        ) as string,
+      });
+    },
+  );
 });
 
 test('a Node.js older than package.json says is refused by name, before anything of it is missed', () => {

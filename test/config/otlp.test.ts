@@ -1,6 +1,6 @@
 /** What switches OTLP on, and what is refused before anything of it is loaded. */
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { readCommandLine } from '../../src/config/commands.ts';
@@ -8,9 +8,10 @@ import { loadOptions } from '../../src/config/load.ts';
 import type { OtlpConfig } from '../../src/config/options.ts';
 import type { OtlpPlan } from '../../src/config/otlp.ts';
 import { otlpPlan } from '../../src/config/otlp.ts';
+import { refuseTwins, toOptions } from '../../src/config/schema.ts';
 import { UsageError } from '../../src/model/errors.ts';
 import { OtlpReceiver } from '../e2e/otlp-receiver.ts';
-import { buildIfStale, endAll, Program } from '../e2e/program.ts';
+import { buildIfStale, endAll, Program, until } from '../e2e/program.ts';
 
 type Environment = Readonly<Record<string, string>>;
 
@@ -21,6 +22,17 @@ const ALL: OtlpPlan = { traces: 'http/protobuf', metrics: 'http/protobuf', logs:
 
 const folder = mkdtempSync(join(tmpdir(), 'rras-exporter-otlp-switch-'));
 afterAll(() => rmSync(folder, { recursive: true }));
+
+test('R1 a server must not have the name of this machine where metrics go out, whatever its case', () => {
+  const options = toOptions(new Map(), { platform: 'linux', env: {} });
+  const rras = { server: null, simulate: 'small', replay: null } as const;
+  const servers = ['a', 'gateway'].map((name) => ({ name, rras }));
+  expect(() => refuseTwins({ ...options, servers }, ALL, 'GATEWAY')).toThrow(
+    /^the server gateway has the name/,
+  );
+  expect(() => refuseTwins({ ...options, servers }, ALL, 'other')).not.toThrow();
+  expect(() => refuseTwins({ ...options, servers }, { traces: 'grpc' }, 'GATEWAY')).not.toThrow();
+});
 
 const STARTED: readonly (readonly [what: string, environment: Environment, plan: OtlpPlan])[] = [
   ['no variable', {}, {}],
@@ -283,6 +295,42 @@ describe('the program', () => {
     const page = await program.scrape();
     expect(page.names).not.toContain('rras_exporter_otlp_exports_total');
     expect(program.log).not.toContain('OTLP');
+  });
+
+  test('R1 takes no server that OTLP could not tell from the local one: at no start, and at no reload', async () => {
+    const file = join(folder, 'twin.yml');
+    const web = 'web: {enable-lifecycle: true, listen-address: ["127.0.0.1:0"]}\n';
+    const write = (name: string): void =>
+      writeFileSync(file, `${web}servers: [{name: "${name}", simulate: small}]\n`);
+    const flags = ['--rras.simulate', `--config.file=${file}`];
+    // Nobody is there, which is no matter.
+    const environment = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9' };
+    write(hostname());
+    const { code, stderr } = await new Program(flags, environment).ended;
+    const told = `the server ${hostname()} has the name of this machine, which is what OTLP calls the local server`;
+    const hint = 'give it another name in the section servers';
+    expect({ code, stderr }).toEqual({ code: 2, stderr: `rras-exporter: error: ${told} (${hint})\n` });
+    const checked = await new Program(['check-config', file, '--rras.simulate'], environment).ended;
+    expect([checked.code, checked.stderr]).toEqual([1, `rras-exporter: error: ${told} (${hint})\n`]);
+    expect((await new Program(['check-config', file, '--rras.simulate']).ended).code).toBe(0);
+
+    write('vpn2');
+    const program = new Program(flags, environment);
+    await until('listening', () => program.url !== '');
+    write(hostname());
+    const answer = await program.get('/-/reload', { method: 'POST' });
+    expect(answer.status).toBe(500);
+    expect(answer.text).toContain(told);
+    expect((await program.get('/probe?target=vpn2')).status).toBe(200);
+  });
+
+  test('check-config refuses variables that the start refuses', async () => {
+    const file = join(folder, 'good.yml');
+    writeFileSync(file, 'rras: {simulate: small}\n');
+    const environment = { OTEL_METRICS_EXPORTER: 'prometheus' };
+    const { code, stderr } = await new Program(['check-config', file], environment).ended;
+    expect(code).toBe(2);
+    expect(stderr).toContain('OTEL_METRICS_EXPORTER="prometheus": expected otlp or none');
   });
 
   test('refuses to start in one line, without the password', async () => {

@@ -115,6 +115,45 @@ describe('the program', () => {
     await until('the child is gone', () => !isAlive(host), 500);
   });
 
+  test.each(['SIGTERM', 'SIGINT'] as const)(
+    'H7 %s to all of its processes, as by Ctrl+C or a service manager, lets the scrape finish, too',
+    TIMED,
+    async (signal) => {
+      const program = await Program.serve('--rras.simulate=large:5000', '--collector.min-interval=0s');
+      await program.scrape();
+      const host = program.nativeHost();
+      process.kill(host, 'SIGSTOP');
+      // As above: the second one waits for the poll that the first one starts.
+      await program.scrape({ headers: { 'X-Prometheus-Scrape-Timeout-Seconds': '0.02' } });
+      const scrape = program.scrape();
+      await program.get('/-/healthy');
+      const ending = program.end(signal);
+      process.kill(host, signal);
+      await until('it ends', () => program.log.includes('shutting down'));
+      process.kill(host, 'SIGCONT');
+      const page = await scrape;
+      expect(page.value('rras_up')).toBe(1);
+      expect(sum(page.values('rras_connections'))).toBe(5000);
+      const { code, ms, stderr } = await ending;
+      expect(code).toBe(0);
+      expect(ms).toBeLessThan(5000);
+      expect(stderr).not.toContain('native host process killed');
+      await until('the child is gone', () => !isAlive(host), 500);
+    },
+  );
+
+  test('a reload by SIGHUP to all of its processes costs no native host', async () => {
+    const program = await Program.serve('--rras.simulate=small', '--collector.min-interval=0s');
+    await program.scrape();
+    const host = program.nativeHost();
+    process.kill(host, 'SIGHUP');
+    program.signal('SIGHUP');
+    await until('it is loaded', () => program.log.includes('the configuration is loaded'));
+    const page = await program.scrape();
+    expect(restarts(page)).toEqual({ timeout: 0, crash: 0, protocol: 0 });
+    expect(program.nativeHost()).toBe(host);
+  });
+
   test('H7 is not kept from ending by a client that holds its connection', async () => {
     const program = await Program.serve('--rras.simulate=small');
     const { port } = new URL(program.url);

@@ -295,6 +295,21 @@ describe('no orphan', () => {
     return { parent, pid, messages };
   }
 
+  it.skipIf(process.platform === 'win32').each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
+    'and no end before its parent by %s, which may go to all processes of the exporter at once',
+    async (signal) => {
+      const { parent, pid, messages } = await startParent(ENTRY);
+      await vi.waitFor(() => expect(messages).toHaveLength(2), 10_000);
+      process.kill(pid, signal);
+      parent.send('read');
+      await vi.waitFor(() => expect(messages[2]).toEqual({ status: 'ok' }), 10_000);
+      const gone = once(parent, 'exit');
+      parent.kill(signal);
+      await gone;
+      expect(await millisecondsUntilDead(pid, 3000)).toBeLessThan(1000);
+    },
+  );
+
   it.each([
     ['when its parent is killed', ENTRY, 'SIGKILL'],
     ['when its parent is killed while a native call hangs', HANGING_ENTRY, 'SIGKILL'],

@@ -1,6 +1,9 @@
 /** The program as a process: how it starts, and that it ends when it is told to. */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -81,6 +84,24 @@ test('an address that is in use is one line on standard error and exit code 1', 
   expect(await second.exit).toBe(1);
   expect(second.log()).toMatch(/^rras-exporter: error: .*\n$/);
   expect(second.log()).toContain(host);
+});
+
+test('what keeps it from starting is the last line of the log file, too, with what to do', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'rras-exporter-ending-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, 'rras-exporter.log');
+  const logged = (): string => readFileSync(file, 'utf8').trimEnd().split('\n').at(-1)!;
+  const first = start(SIMULATED);
+  const { host } = new URL(await first.url());
+  const busy = start(['--rras.simulate=small', `--web.listen-address=${host}`, `--log.output=file:${file}`]);
+  expect(await busy.exit).toBe(1);
+  expect(busy.log()).toMatch(/^rras-exporter: error: .*\n$/);
+  expect(logged()).toMatch(
+    new RegExp(`level=error msg="cannot start" error="cannot listen on ${host}: .*--web.listen-address"$`),
+  );
+  const wrong = start(['--rras.replay=none.rec', `--log.output=file:${file}`]);
+  expect(await wrong.exit).not.toBe(0);
+  expect(logged()).toMatch(/level=error msg="cannot start" error=".*none\.rec.*"/);
 });
 
 test.skipIf(process.platform === 'win32')(

@@ -162,6 +162,18 @@ describe('in a file', () => {
     );
   });
 
+  test('that is a folder is told so, and the cause once', () => {
+    let problem = '';
+    try {
+      openLog(folder);
+    } catch (error) {
+      problem = describeError(error);
+    }
+    expect(problem).toBe(
+      `the log file ${folder} cannot be written (EISDIR); it is a folder: choose another file by --log.output`,
+    );
+  });
+
   test.runIf(existsSync('/dev/full'))('on a full disk, lines are lost and nothing else', () => {
     const log = openLog('/dev/full');
     expect(() => {

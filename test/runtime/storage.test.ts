@@ -1,6 +1,8 @@
 /** The folder of the exporter's state: made for its account alone, and refused where others can enter it. */
 import {
   chmodSync,
+  chownSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -11,7 +13,8 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { describeError } from '../../src/runtime/describe-error.ts';
 import { inspectStorage } from '../../src/runtime/inspect-storage.ts';
 import { folderOfServer, openStorage, readOrMakeSecret } from '../../src/runtime/storage.ts';
 import type { RunTool } from '../../src/runtime/windows-acl.ts';
@@ -24,6 +27,16 @@ beforeEach(() => {
   path = join(folder, 'a', 'state');
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+/** As it is logged and printed. */
+function problemOf(act: () => void): string {
+  try {
+    act();
+  } catch (error) {
+    return describeError(error);
+  }
+  return '';
+}
 
 const modeOf = (file: string): number => statSync(file).mode & 0o777;
 
@@ -45,10 +58,42 @@ describe.runIf(process.platform !== 'win32')('where files have modes', () => {
     expect(readdirSync(path)).toEqual([]);
   });
 
+  test('R2 a folder of another user, who may let others in, is refused; one of root is not', () => {
+    mkdirSync(path, { recursive: true });
+    chmodSync(path, 0o700);
+    const own = process.getuid!();
+    const owner = own === 0 ? 1000 : own;
+    if (own === 0) chownSync(path, owner, owner);
+    const account = vi.spyOn(process, 'getuid').mockReturnValue(own === 0 ? own : own + 1);
+    const [what, fix] = [`belongs to another user (${owner})`, `chown -R ${process.getuid!()} ${path}`];
+    try {
+      expect(() => openStorage(path)).toThrow(`the storage folder ${path} ${what}; take it over by: ${fix}`);
+      expect(() => readOrMakeSecret(path, 'a.key')).toThrow(what);
+      expect(inspectStorage(path)).toEqual({
+        status: 'fail',
+        summary: `${path} ${what}`,
+        fix: `${fix}, or choose another folder by --storage.path`,
+      });
+      expect(readdirSync(path)).toEqual([]);
+      if (own !== 0) return;
+      chownSync(path, 0, 0);
+      account.mockReturnValue(1000);
+      openStorage(path);
+    } finally {
+      account.mockRestore();
+    }
+  });
+
   test('a file in its place is refused', () => {
     mkdirSync(join(folder, 'a'));
     writeFileSync(path, '');
     expect(() => openStorage(path)).toThrow(/cannot be made: .*; choose another folder by --storage\.path/);
+  });
+
+  test('why a folder cannot be made is told once', () => {
+    mkdirSync(join(folder, 'a'));
+    writeFileSync(path, '');
+    expect(problemOf(() => openStorage(path)).match(/EEXIST/g)).toHaveLength(1);
   });
 
   test('R2 a secret is made once, of mode 0600, and one that others can read is refused', () => {
@@ -244,6 +289,17 @@ describe('on Windows', () => {
     expect(tools.calls).toEqual([
       `icacls.exe ${path} /inheritance:r /grant *S-1-5-18:(OI)(CI)F /grant *S-1-5-32-544:(OI)(CI)F`,
     ]);
+  });
+
+  test('one that cannot be closed is not left behind open, and why is told once', () => {
+    acl = new WindowsAcl((tool, args) => {
+      if (args[1] === '/inheritance:r') throw new Error('icacls is not allowed to run');
+      return tools.run(tool, args);
+    });
+    const problem = problemOf(() => openStorage(path, undefined, acl));
+    expect(problem).toContain('cannot be closed to other users (icacls): ');
+    expect(problem.match(/not allowed to run/g)).toHaveLength(1);
+    expect(existsSync(path)).toBe(false);
   });
 
   test('a new folder that this account could not enter then is given to it as well', () => {
