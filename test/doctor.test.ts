@@ -1,6 +1,7 @@
 /** `doctor` as its users run it, on Linux: each fault that it looks for, line by line. */
 import {
   chmodSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -9,7 +10,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import type { Server } from 'node:http';
 import { createServer } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
@@ -380,13 +381,20 @@ describe('the log file', () => {
     ]);
   });
 
-  test.skipIf(process.getuid?.() === 0)('that this account may not write to fails', async () => {
-    writeFileSync(place('closed.log'), '', { mode: 0o400 });
-    expect(await logOf('closed.log')).toEqual([
-      1,
-      'fail     log                 DIR/closed.log cannot be written (EACCES)',
-      '         fix: let the account of the exporter write to it, or choose another file by --log.output',
-    ]);
+  test('that this account may not write to fails', async () => {
+    // Not even root may write to a program that runs.
+    copyFileSync('/bin/sleep', place('busy.log'));
+    chmodSync(place('busy.log'), 0o700);
+    const running = spawn(place('busy.log'), ['60']);
+    try {
+      expect(await logOf('busy.log')).toEqual([
+        1,
+        'fail     log                 DIR/busy.log cannot be written (ETXTBSY)',
+        '         fix: let the account of the exporter write to it, or choose another file by --log.output',
+      ]);
+    } finally {
+      running.kill('SIGKILL');
+    }
   });
 });
 

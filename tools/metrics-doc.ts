@@ -22,7 +22,7 @@ const SECTIONS: readonly (readonly [title: string, about: string, pattern: RegEx
   ['Interfaces', 'Every demand-dial and dedicated interface that is configured.', /^rras_interface_/],
   [
     'Connections',
-    'Join on `connection`. The row `connection="other"` counts what connections moved while no scrape showed them: before their first one, after their last one, and while others were shown in their place. With it the increase of all rows is that of the totals, for one Prometheus; a second one that scrapes at other times sees a little less in the rows of connections that come and go.',
+    'Join on `connection`. The row `connection="other"` counts what connections moved while no scrape showed them: before their first one, after their last one, and while others were shown in their place. It comes when it is first needed. With it the increase of all rows is that of the totals, for one Prometheus; a second one that scrapes at other times sees a little less in the rows of connections that come and go, and a store that counts from `_created` lines has the first part twice.',
     /^rras_connection_/,
   ],
   ['Users', 'Only with `--collector.users`.', /^rras_user_/],

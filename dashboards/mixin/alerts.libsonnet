@@ -2,7 +2,7 @@
 // no series and raises nothing. What each means and what to do stands in docs/runbooks.
 //
 // A scrape may fail now and then, and each `for` would begin anew. Therefore what is now is the last that was seen in 3
-// minutes; ranges take no notice of a gap anyway.
+// minutes (`hold` in the configuration); ranges take no notice of a gap anyway.
 
 // Text out of a query over the labels of the alert, or nothing; `show` is the template of the result.
 local ask(query, labels, show) =
@@ -31,14 +31,15 @@ local whyDown =
     function(_, value) if !std.isNumber(value) then value else if value == 0 then '0' else '%g' % value,
     $._config
   ),
-  local alert(name, severity, expr, hold, summary, description) = {
+  local held(text) = std.strReplace(std.strReplace(text, '[3m]', '[%s]' % c.hold), '[3m:', '[%s:' % c.hold),
+  local alert(name, severity, expr, duration, summary, description) = {
     alert: name,
-    expr: expr,
-    [if hold != null then 'for']: hold,
+    expr: held(expr),
+    [if duration != null then 'for']: duration,
     labels: { severity: severity },
     annotations: {
       summary: summary,
-      description: description,
+      description: held(description),
       runbook_url: c.runbookURLPattern % name,
     },
   },
@@ -211,9 +212,10 @@ local whyDown =
                 sum by (job, instance, tunnel) (last_over_time(rras_connections{role="site"}[3m]))
                   >= last_over_time(instance_tunnel:rras_ports:sum[3m])
             |||,
-            '2m',
+            // Longer than what was seen last holds: a server that is switched off amid it is another matter.
+            '4m',
             'No {{ $labels.tunnel }} port of {{ $labels.instance }} is free.',
-            'All {{ $labels.tunnel }} ports of {{ $labels.instance }} have been in use for 2 minutes: who connects by {{ $labels.tunnel }} is turned away. Add ports, or hang up connections that nobody needs.'
+            'All {{ $labels.tunnel }} ports of {{ $labels.instance }} have been in use for 4 minutes: who connects by {{ $labels.tunnel }} is turned away. Add ports, or hang up connections that nobody needs.'
           ),
           alert(
             'RrasPortsExhaustionPredicted',
@@ -221,7 +223,7 @@ local whyDown =
             // A line through an hour in which use fell and came back still rises when that is over.
             |||
               predict_linear(instance_tunnel:rras_ports_used:ratio[1h], 4 * 3600) > 1
-                and on (job, instance, tunnel) deriv(instance_tunnel:rras_ports_used:ratio[20m]) > 0
+                and on (job, instance, tunnel) deriv(instance_tunnel:rras_ports_used:ratio[40m]) > 0
                 and on (job, instance, tunnel) last_over_time(instance_tunnel:rras_ports_used:ratio[3m]) > %(portsPredictedFromRatio)s
                 and on (job, instance, tunnel) last_over_time(instance_tunnel:rras_ports_used:ratio[3m]) < 1
                 and on (job, instance, tunnel) last_over_time(instance_tunnel:rras_ports:sum[3m]) > 1

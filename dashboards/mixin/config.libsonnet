@@ -10,6 +10,9 @@
     // Tags of the dashboards; null leaves those that they have.
     dashboardTags: null,
 
+    // For how long the last that was seen of a series holds: at least three intervals of scrapes or of OTLP exports.
+    hold: '3m',
+
     // Age of the newest snapshot in seconds: when data is stale, and when there is none any more.
     snapshotStaleSeconds: 180,
     snapshotOldSeconds: 900,

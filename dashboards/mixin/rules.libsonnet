@@ -56,7 +56,7 @@ local rate(metric) = 'sum by (job, instance, tunnel, role) (rate(%s[5m]))' % met
             // to be down, and so is one outside its dial-out hours; without the service nothing can be dialled. The same
             // as in examples/remediation.
             record: 'interface:rras_link_down',
-            expr: |||
+            expr: std.strReplace(|||
               last_over_time(rras_interface_enabled[3m]) == 1
                 and on (job, instance, interface) last_over_time(rras_interface_up[3m]) == 0
                 unless on (job, instance) last_over_time(rras_service_running[3m]) == 0
@@ -71,7 +71,7 @@ local rate(metric) = 'sum by (job, instance, tunnel, role) (rate(%s[5m]))' % met
                     and on (job, instance, interface)
                     max_over_time(rras_interface_state{state="unreachable"}[5m]) == 1
                 )
-            |||,
+            |||, '[3m]', '[%s]' % $._config.hold),
           },
         ],
       },

@@ -363,7 +363,7 @@ export const OPTIONS = [
     default: '40',
     placeholder: 'N',
     group: 'Web',
-    help: 'How many scrapes may be under way at once; more are answered 503. 0: no limit.',
+    help: 'How many scrapes may be under way at once, and as many requests of the API and of the page; more are answered 503. 0: no limit.',
     configKey: 'web.max-requests',
     reloads: true,
   },

@@ -62,7 +62,7 @@ export interface ShownTable {
   readonly dormant: ArrayLike<number>;
   /** Unix seconds. */
   readonly startTimeSeconds: ArrayLike<number>;
-  /** What connections moved while they were not shown, in the order of the counters; undefined: who looks is no scraper. */
+  /** What connections moved while they were not shown, in the order of the counters; undefined: nothing so far, or who looks is no scraper. */
   readonly other: ArrayLike<number> | undefined;
   readonly hidden: number;
 }
@@ -186,6 +186,7 @@ export class ViewMaker {
       const choice = yield* this.#shown.choosing(table, totals, monotonicMs);
       this.#last = yield* this.#look(table, choice);
       this.#lastLookMs = monotonicMs;
+      this.#glance = undefined;
     }
     return this.#viewOf(snapshot, this.#last);
   }

@@ -28,8 +28,8 @@ export interface Rows {
 }
 
 export interface Choice extends Rows {
-  /** The row `other`, by the same order. */
-  readonly other: Float64Array;
+  /** The row `other`, by the same order; undefined as long as there was no need for it. */
+  readonly other: Float64Array | undefined;
 }
 
 const SHOWN = 1;
@@ -57,6 +57,7 @@ export class ShownConnections {
   /** What shown connections moved, by counter: the rest of the totals is the row `other`. */
   readonly #shownSums = new Float64Array(N);
   #other = new Float64Array(N);
+  #hasOther = false;
 
   constructor(detail: Detail, limit: number) {
     this.#detail = detail;
@@ -88,7 +89,6 @@ export class ShownConnections {
       scores[row] = this.#rescore(place, columns, row, fade);
       if (row % ROWS_PER_SLICE === 0) yield;
     }
-    this.#looked = true;
     const { chosen, rows } = this.#choose(scores);
     yield;
     let lags = false;
@@ -97,9 +97,9 @@ export class ShownConnections {
       if (row % ROWS_PER_SLICE === 0) yield;
     }
     const counters = lags || rows.length < count ? yield* this.#shownCounters(table, columns, rows) : columns;
-    // Beyond 2^53 differences are not exact, and the row never falls.
-    this.#other = grandTotals(totals).map((sum, c) => Math.max(this.#other[c]!, sum - this.#shownSums[c]!));
-    return { rows, counters, other: this.#other };
+    const other = this.#bookOther(grandTotals(totals), rows.length === count);
+    this.#looked = true;
+    return { rows, counters, other };
   }
 
   /** The counters of all connections, if all may be shown, without a look: nothing is accounted for. */
@@ -195,6 +195,17 @@ export class ShownConnections {
       rows[count++] = row;
     }
     return { chosen, rows: rows.subarray(0, count) };
+  }
+
+  /** The row `other`. Where all are shown it begins when it is needed, and then as it was before: increase() sees all that follows. */
+  #bookOther(grand: Float64Array, areAllShown: boolean): Float64Array | undefined {
+    // Beyond 2^53 differences are not exact, and the row never falls.
+    const rest = grand.map((sum, c) => Math.max(this.#other[c]!, sum - this.#shownSums[c]!));
+    const before = this.#looked ? this.#other : rest;
+    if (this.#hasOther) return (this.#other = rest);
+    this.#hasOther = !areAllShown || rest.some((sum, c) => sum > before[c]!);
+    this.#other = before;
+    return this.#hasOther ? before : undefined;
   }
 
   #copyValues(place: number, columns: readonly ArrayLike<number>[], row: number): void {

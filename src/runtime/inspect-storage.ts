@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { Finding } from '../model/check.ts';
-import { foreignOwner, isDiskFull, MAKE_ROOM, PSEUDONYM_KEY, readSecret } from './storage.ts';
+import { isDiskFull, MAKE_ROOM, PSEUDONYM_KEY, readSecret } from './storage.ts';
 import type { WindowsAcl } from './windows-acl.ts';
 import { refusalOf, windowsAcl } from './windows-acl.ts';
 
@@ -28,9 +28,6 @@ export function inspectStorage(path: string, acl: WindowsAcl | null = windowsAcl
     const mode = (found.mode & 0o777).toString(8).padStart(4, '0');
     return { status: 'fail', summary: `${path} is open to other users (${mode})`, fix: `chmod 700 ${path}` };
   }
-  const foreign = acl === null ? foreignOwner(path, found) : null;
-  if (foreign !== null)
-    return { status: 'fail', summary: `${path} ${foreign.what}`, fix: `${foreign.fix}, ${ELSEWHERE}` };
   try {
     tryToWrite(join(path, probeName()));
   } catch (error) {
@@ -49,11 +46,16 @@ export function inspectStorage(path: string, acl: WindowsAcl | null = windowsAcl
   if (refusal !== null) return { status: 'fail', summary: `${path} ${refusal.what}`, fix: refusal.fix };
   if (acl !== null && verdict === null)
     return { status: 'ok', summary: `${path} can be written; icacls does not tell who else can enter it` };
-  const summary = `${path} can be written, and is closed to other users`;
+  const others = acl === null ? othersThan(found.uid) : 'other users';
+  const summary = `${path} can be written, and is closed to ${others}`;
   if (verdict !== null && verdict !== 'unreadable' && verdict.owner === null)
     return { status: 'ok', summary: `${summary}; PowerShell does not tell who owns it` };
   return { status: 'ok', summary };
 }
+
+/** Root may serve from the folder of another, as where a container has it from outside: that one can enter. */
+const othersThan = (owner: number): string =>
+  owner === process.getuid?.() ? 'other users' : `all but its owner, user ${owner}`;
 
 /** Not the folder itself is made to try: an exporter that starts meanwhile would take it for one that was closed. */
 function inspectParent(path: string): Finding {

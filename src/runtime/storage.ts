@@ -2,7 +2,6 @@
  * The folder that the exporter keeps its state in. It holds secrets, so it is made for the exporter's account and the
  * administrators alone, and one that others can enter is refused.
  */
-import type { Stats } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import {
   closeSync,
@@ -55,16 +54,6 @@ export function openStorage(
   if ((stat.mode & OTHERS_MODE) !== 0) {
     throw new Error(`the storage folder ${path} is open to other users; close it by: chmod 700 ${path}`);
   }
-  const foreign = foreignOwner(path, stat);
-  if (foreign !== null)
-    throw new Error(`the storage folder ${path} ${foreign.what}; take it over by: ${foreign.fix}`);
-}
-
-/** What is wrong with the owner, who may let others in at any time, and the command against it; null if nothing is. */
-export function foreignOwner(path: string, { uid }: Stats): { what: string; fix: string } | null {
-  const own = process.getuid?.();
-  if (own === undefined || uid === own || uid === 0) return null;
-  return { what: `belongs to another user (${uid})`, fix: `chown -R ${own} ${path}` };
 }
 
 /** The first folder that was made, if one was. */

@@ -49,9 +49,9 @@ export async function listen(
     socket.once('close', () => sockets.delete(socket));
   });
   let isClosing = false;
-  server.prependListener('request', (_, response) => {
+  server.prependListener('request', ({ socket }, response) => {
     // A client that keeps its connection for the next request would hold up the end.
-    response.once('close', () => isClosing && web.closeIdle());
+    response.once('close', () => isClosing && socket.destroySoon());
   });
   const force = (): void => {
     for (const socket of sockets) socket.destroy();

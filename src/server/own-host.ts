@@ -27,6 +27,8 @@ export function ownNames(machine: string, addresses: readonly Address[]): readon
 export function isByForeignName(request: Request, names: readonly string[]): boolean {
   // TLS needs a certificate for the name. Of a connection that has ended the address is not known.
   if (request.secure || !isLoopback(request.socket.localAddress ?? '127.0.0.1')) return false;
+  // Browsers say it always; checks of load balancers that speak HTTP/1.0 do not.
+  if (request.get('Host') === undefined) return false;
   const host = hostOf(request);
   if (host === undefined) return true;
   const name = plain(host.replace(/:\d+$/, ''));

@@ -93,7 +93,8 @@ export class WebConfigSource {
       const rule = 'what protects cannot be turned off while the program runs';
       throw new UsageError(`${this.#path}: ${lost[0]} is gone; ${rule}`);
     }
-    for (const key of has) this.#on.add(key);
+    // What is so by default is also so of a file that is cut off: that must not forbid the whole one, which asks for less.
+    for (const key of has) if (!this.#started || !BY_DEFAULT.has(key)) this.#on.add(key);
   }
 
   async #readTls(tls: TlsConfig): Promise<TlsMaterial> {
@@ -138,6 +139,10 @@ const PROTECTIONS: readonly (readonly [key: string, isOn: (config: WebConfig) =>
     ),
   ['rate_limit', ({ rateLimit }) => rateLimit !== null],
 ];
+
+const BY_DEFAULT: ReadonlySet<string> = new Set(
+  ['TLS10', 'TLS11', 'TLS12'].map((name) => `min_version ${name}`),
+);
 
 /** Writes a line when something begins to fail, when it fails in another way, and when it is well again. */
 class State {

@@ -1,6 +1,14 @@
 /** `rras-exporter audit verify` as its users run it. */
 import { execFile } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -61,7 +69,10 @@ it('verifies the logs of the servers in a folder, too, and exits 1 if any is dam
   const whole = /is whole: 4 lines in 1 file, sequence 1 to 4, last hash [0-9a-f]{64}$/;
   const own = await writeLog();
   const second = await writeLog(join(folder, 'servers', 'vpn2'));
-  await writeLog(join(folder, 'servers', 'vpn1'));
+  // On another disk.
+  await writeLog(join(folder, 'elsewhere'));
+  mkdirSync(join(folder, 'servers'), { recursive: true });
+  symlinkSync(join(folder, 'elsewhere'), join(folder, 'servers', 'vpn1'), 'junction');
   // Without actions so far, and something that is no server.
   mkdirSync(join(folder, 'servers', 'vpn3'));
   writeFileSync(join(folder, 'servers', 'notes.txt'), '');

@@ -451,8 +451,7 @@ describe('C5 a session that ends', () => {
     expect(first.text.match(new RegExp(`connection="${id}"`, 'g'))!.length).toBeGreaterThanOrEqual(8);
     const second = page(bench.see(15, []));
     expect(second.text).not.toContain(id);
-    expect(second.text.replaceAll('connection="other"', '')).not.toContain('connection="');
-    expect(second.values('rras_connection_received_bytes_total')).toEqual({ other: 700 });
+    expect(second.text).not.toContain('connection="');
     expect(second.values('rras_received_bytes_total')).toMatchObject({ 'ikev2/client': 700 });
     expect(second.values('rras_sessions_ended_total')).toMatchObject({ 'ikev2/client': 1 });
   });

@@ -233,9 +233,9 @@ requireTool('jsonnet', 'jsonnetfmt')('the mixin', (jsonnet, jsonnetfmt) => {
   });
 
   test('takes other selectors, thresholds and addresses', () => {
-    const { prometheusAlerts } = renderMixin(
+    const { prometheusAlerts, prometheusRules } = renderMixin(
       jsonnet,
-      `{ rrasSelector: 'job="vpn"', runbookURLPattern: 'https://wiki.example.net/%s', userConnections: 2, portsUsedRatio: 0.75 }`,
+      `{ rrasSelector: 'job="vpn"', runbookURLPattern: 'https://wiki.example.net/%s', userConnections: 2, portsUsedRatio: 0.75, hold: '12m' }`,
     );
     const rules = prometheusAlerts!.groups.flatMap(({ rules }) => rules);
     const find = (name: string) => rules.find(({ alert }) => alert === name)!;
@@ -244,6 +244,9 @@ requireTool('jsonnet', 'jsonnetfmt')('the mixin', (jsonnet, jsonnetfmt) => {
     expect(find('RrasExporterMissing').expr).toBe('absent(up{job="vpn"} or rras_up)');
     expect(find('RrasUserManyConnections').expr.match(/> 2\b/g)).toHaveLength(2);
     expect(find('RrasPortsNearlyExhausted').expr).toContain('> 0.75\n');
+    const all = JSON.stringify([prometheusAlerts, prometheusRules]);
+    expect(all).not.toMatch(/\[3m[\]:]/);
+    expect(all.match(/\[12m[\]:]/g)!.length).toBeGreaterThan(40);
     for (const { alert, annotations } of rules) {
       expect(annotations!['runbook_url']).toBe(`https://wiki.example.net/${alert!}`);
     }

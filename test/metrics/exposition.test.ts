@@ -1,13 +1,11 @@
 /** Bytes out, an independent reader in: what the page says is what the snapshot held. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { TotalsLedger } from '../../src/collector/accounts.ts';
 import { CATALOGUE } from '../../src/metrics/catalogue.ts';
 import type { Family, SampleFamily } from '../../src/metrics/catalogue.ts';
 import { PageEncoder } from '../../src/metrics/exposition.ts';
 import { formatNumber } from '../../src/metrics/sample-text.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
-import { CONNECTION_COUNTERS } from '../../src/model/snapshot.ts';
 import type { ParsedFamily } from './prometheus-parser.ts';
 import { familyOf, parsePage, valuesOf } from './prometheus-parser.ts';
 import type { ConnectionSketch } from './snapshots.ts';
@@ -53,9 +51,7 @@ function numbersBack(values: readonly number[]): number[] {
 function countersBack(values: readonly number[]): number[] {
   const sketches = values.map((value) => ({ counters: { receivedBytes: value } }));
   const families = readBack(snapshotOf({ connections: tableOf(sketches) }));
-  return familyOf(families, 'rras_connection_received_bytes_total')
-    .samples.filter(({ labels }) => labels['connection'] !== 'other')
-    .map(({ value }) => value);
+  return familyOf(families, 'rras_connection_received_bytes_total').samples.map(({ value }) => value);
 }
 
 const HOSTILE: readonly (readonly [what: string, text: string, shown: string])[] = [
@@ -364,31 +360,20 @@ describe('a page', () => {
     const views = plainViews();
     const page = (remoteAddress: string, receivedBytes: number): ParsedFamily[] => {
       const connections = tableOf([{ identity: { remoteAddress }, counters: { receivedBytes } }]);
-      const totals = new TotalsLedger();
-      totals.add(
-        0,
-        Float64Array.from(CONNECTION_COUNTERS, (counter) =>
-          counter === 'receivedBytes' ? receivedBytes : 0,
-        ),
-      );
-      const snapshot = snapshotOf({ connections, totals: totals.snapshot() });
-      return parsePage(Buffer.concat(encoder.encode(views.view(snapshot, 0))));
+      return parsePage(Buffer.concat(encoder.encode(views.view(snapshotOf({ connections }), 0))));
     };
     page('203.0.113.9', 10);
     const families = page('203.0.113.77', 12);
     expect(familyOf(families, 'rras_connection_endpoint_info').samples[0]!.labels).toMatchObject({
       remote_address: '203.0.113.77',
     });
-    expect(valuesOf(families, 'rras_connection_received_bytes_total')).toEqual({
-      [idOf(0)]: 12,
-      other: 10,
-    });
+    expect(valuesOf(families, 'rras_connection_received_bytes_total')).toEqual({ [idOf(0)]: 12 });
   });
 
   test('leaves out families without a sample, heads included', () => {
     const names = readBack(snapshotOf({ connections: tableOf([]) })).map(({ name }) => name);
     expect(names).toContain('rras_users');
-    expect(names.filter((name) => /^rras_connection(?!s|_.*_total$)/.test(name))).toEqual([]);
+    expect(names.filter((name) => name.startsWith('rras_connection'))).toEqual([]);
     expect(names.filter((name) => name.startsWith('rras_interface'))).toEqual([]);
   });
 

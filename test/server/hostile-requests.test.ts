@@ -241,12 +241,16 @@ describe('H3 slow senders', () => {
       const socket = dial(app);
       held.push(socket);
       socket.write(`GET /-/healthy HTTP/1.1\r\n${HOST}\r\n`);
-      await new Promise((resolve) => socket.once('data', resolve));
+      await new Promise<void>((resolve, reject) => {
+        socket.once('data', () => resolve());
+        socket.once('close', () => reject(new Error('closed without an answer')));
+      });
     };
     while (held.length < 1024) await Promise.all(Array.from({ length: 64 }, hold));
     const asked = performance.now();
     await ends(dial(app));
-    expect(performance.now() - asked).toBeLessThan(1000);
+    // Sooner than one that says nothing is closed.
+    expect(performance.now() - asked).toBeLessThan(4000);
     expect(held.filter(({ destroyed }) => destroyed).length).toBe(0);
     for (const socket of held) socket.destroy();
     await expect.poll(async () => (await app.get('/metrics').catch(() => ({ status: 0 }))).status).toBe(200);

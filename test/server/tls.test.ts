@@ -467,6 +467,15 @@ describe('a change on disk', () => {
     expect((await site.get('/', right)).status).toBe(200);
   });
 
+  test('S1 that cuts off what allows more than the default leaves the whole file good', async () => {
+    const site = await open(`${TLS}  min_version: TLS11\n`);
+    expect((await site.get()).status).toBe(200);
+    site.write(TLS);
+    expect((await site.get()).status).toBe(200);
+    site.write(`${TLS}  min_version: TLS11\n`);
+    expect((await site.get()).status).toBe(200);
+  });
+
   test('S1 that turns TLS off is refused', async () => {
     const site = await open(TLS);
     site.write('rate_limit: {}\n');

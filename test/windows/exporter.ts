@@ -55,6 +55,8 @@ export class MetricsPage {
         const { connection: id = '', ...rest } = labels;
         if (name === INFOS[0]) seen.set(id, { id, texts: {}, numbers: {} });
         const row = seen.get(id);
+        // What was moved before a first scrape, and by whom is not told.
+        if (id === 'other') continue;
         if (!row) throw new Error(`${name} has a connection "${id}" that rras_connection_info lacks`);
         if (INFOS.includes(name)) Object.assign(row.texts, rest);
         else row.numbers[[name.slice('rras_connection_'.length), ...Object.values(rest)].join('/')] = value;

@@ -61,7 +61,6 @@ test('two servers are two resources, and their equal series do not merge', async
         'deployment.environment.name': 'lab',
       });
       for (const point of points) {
-        if (point.attributes['connection'] === 'other') continue;
         expect(point.attributes).toEqual({ connection: idOf(1) });
         const instance = resource['service.instance.id'];
         const of = values.get(instance) ?? new Set();

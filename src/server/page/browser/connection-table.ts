@@ -77,8 +77,7 @@ export class ConnectionTable {
     });
     this.#input.addEventListener('input', () => {
       this.#search = (this.#input as HTMLInputElement).value;
-      this.#goToTop();
-      this.#select();
+      this.#selectFromTop();
       this.#tell();
     });
   }
@@ -111,16 +110,16 @@ export class ConnectionTable {
     const button = toElement(el('button', { type: 'button' }, column.name));
     button.addEventListener('click', () => {
       this.#order = nextOrder(this.#order, column);
-      this.#goToTop();
-      this.#select();
+      this.#selectFromTop();
     });
     const head = toElement(el('th', { scope: 'col', class: classOf(column) }));
     head.append(button);
     return head;
   }
 
-  #goToTop(): void {
+  #selectFromTop(): void {
     this.#scroll.scrollTop = 0;
+    this.#select();
     this.#stayAtTopUntil = performance.now() + GLIDE_MS;
   }
 
@@ -138,6 +137,7 @@ export class ConnectionTable {
   }
 
   #matches(): string {
+    if (this.#isKnown === undefined) return '';
     if (!this.#isKnown) return NO_CONNECTIONS_READ;
     const [found, all] = [number(this.#shown.length), number(this.#list.size)];
     return this.#search.trim() === ''

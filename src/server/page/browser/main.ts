@@ -66,7 +66,7 @@ async function getAll<T>(path: string): Promise<readonly T[]> {
 const notice = byId('notice');
 const table = new ConnectionTable(byId('connections'));
 const drawn = new Map<string, string>();
-let interfaces: readonly InterfaceData[] = [];
+let interfaces: readonly InterfaceData[] | undefined;
 /** Of the snapshot that the lists are of. */
 let listedTime: number | undefined;
 let listsNotBefore = 0;
@@ -77,7 +77,7 @@ let isRefreshing = false;
 
 function draw(status: StatusData, now: number): void {
   for (const [id, part] of Object.entries(SECTIONS)) {
-    const content = part({ status, interfaces, now, timeText });
+    const content = part({ status, interfaces: interfaces ?? [], now, timeText });
     const text = JSON.stringify(content);
     if (drawn.get(id) === text) continue;
     drawn.set(id, text);
@@ -101,15 +101,24 @@ async function refresh(): Promise<void> {
   const isNew = status.snapshotTime !== listedTime;
   const started = performance.now();
   if ((isNew || !status.up) && started >= listsNotBefore) {
-    interfaces = await getAll<InterfaceData>('interfaces');
-    if (isKnown && isNew) {
-      const connections = await getAll<ConnectionData>('connections');
-      const beyond = connections.length < MOST_ITEMS ? 0 : status.connections - connections.length;
-      table.fill(connections, Math.max(status.hiddenConnections ?? status.connections, beyond), now);
+    let times = 1;
+    try {
+      interfaces = await getAll<InterfaceData>('interfaces');
+      if (isKnown && isNew) {
+        const connections = await getAll<ConnectionData>('connections');
+        const beyond = connections.length < MOST_ITEMS ? 0 : status.connections - connections.length;
+        table.fill(connections, Math.max(status.hiddenConnections ?? status.connections, beyond), now);
+      }
+      listedTime = status.snapshotTime;
+      times = TIMES_AS_LONG;
+    } catch (error) {
+      // Before the first list, what the page came with is more.
+      if (interfaces) draw(status, now);
+      throw error;
+    } finally {
+      const ended = performance.now();
+      listsNotBefore = ended + Math.min(LISTS_WITHIN_MS, times * (ended - started));
     }
-    listedTime = status.snapshotTime;
-    const ended = performance.now();
-    listsNotBefore = ended + Math.min(LISTS_WITHIN_MS, TIMES_AS_LONG * (ended - started));
   }
   draw(status, now);
   freshAt = Date.now() / 1000;
