@@ -37,7 +37,7 @@ const SHORTER: Readonly<Record<string, string>> = {
   '5m': '8s',
   '10m': '8s',
   '15m': '15s',
-  '20m': '20s',
+  '40m': '20s',
   '30m': '60s',
   '1h': '60s',
 };
