@@ -49,9 +49,16 @@ export async function listen(
     socket.once('close', () => sockets.delete(socket));
   });
   let isClosing = false;
+  /** Answers that a connection still gets; requests may come before the last one was answered. */
+  const owed = new WeakMap<Socket, number>();
   server.prependListener('request', ({ socket }, response) => {
-    // A client that keeps its connection for the next request would hold up the end.
-    response.once('close', () => isClosing && socket.destroySoon());
+    owed.set(socket, (owed.get(socket) ?? 0) + 1);
+    response.once('close', () => {
+      const left = owed.get(socket)! - 1;
+      owed.set(socket, left);
+      // A client that keeps its connection for the next request would hold up the end.
+      if (isClosing && left === 0) socket.destroySoon();
+    });
   });
   const force = (): void => {
     for (const socket of sockets) socket.destroy();

@@ -101,6 +101,23 @@ describe('a listener', () => {
     await closing;
   });
 
+  test('H7 gives all answers to a client that did not wait for the first before it asked again', async () => {
+    const responses: ServerResponse[] = [];
+    const listener = await start((_request, given) => responses.push(given));
+    const kept = connect(Number(new URL(listener.url).port), '127.0.0.1');
+    kept.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(2));
+    while (responses.length < 2) await settle();
+    const closing = listener.close(new AbortController().signal);
+    responses[0]!.end('first\n');
+    await new Promise<void>((resolve) => responses[0]!.once('close', () => resolve()));
+    for (let turns = 0; turns < 20; turns += 1) await settle();
+    responses[1]!.end('second\n');
+    let said = '';
+    for await (const text of kept.setEncoding('latin1')) said += text as string;
+    expect(said).toMatch(/first\n[^]*second\n/);
+    await closing;
+  });
+
   test('H7 ends what is left when its time is up', async () => {
     let requests = 0;
     const listener = await start(() => (requests += 1));
